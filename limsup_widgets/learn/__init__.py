@@ -1,0 +1,1 @@
+"""What is computed: networks, losses, metrics, the tuning engine, uncertainty."""

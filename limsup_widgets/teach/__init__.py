@@ -1,0 +1,1 @@
+"""What makes a chapter: claims, exercises, profiles, the chapter loader."""
