@@ -1,0 +1,162 @@
+"""Monte Carlo dropout: the moments of many stochastic passes, from two running sums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from limsup_widgets.errors import LimsupError
+from limsup_widgets.learn.dropout import dropout_masks
+from limsup_widgets.learn.infer import prepare
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean posterior and its uncertainty, each ``(K, H, W)`` float32.
+
+    Attributes
+    ----------
+    mean
+        Mean over passes, in [0, 1], sums to 1 over classes.
+    aleatoric, epistemic
+        Mean of p(1−p), and variance of p over passes; in [0, 1/4].
+    passes
+        T.
+    """
+
+    mean: NDArray[np.float32]
+    aleatoric: NDArray[np.float32]
+    epistemic: NDArray[np.float32]
+    passes: int
+
+    @property
+    def total(self) -> NDArray[np.float32]:
+        """Aleatoric plus epistemic, which is mean · (1 − mean), exactly."""
+        return self.mean * (1 - self.mean)
+
+    def kind(self, name: str) -> NDArray[np.float32]:
+        """``"A"``, ``"E"`` or ``"V"`` summed over classes, ``(H, W)``; V is at most 1 − 1/K."""
+        maps = {"A": self.aleatoric, "E": self.epistemic, "V": self.total}
+        if name not in maps:
+            raise LimsupError("uncertainty", got=name, expected="A, E or V")
+        return maps[name].sum(0)
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    modes = {m: m.training for m in model.modules()}
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def mc_passes(model: nn.Module, x: Tensor, passes: int, seed: int = 0) -> Iterator[Tensor]:
+    """Posteriors ``(K, H, W)`` of single passes, the whole network each time."""
+    batch = prepare(model, x)
+    for number in range(passes):
+        with _evaluating(model), dropout_masks(model, seed, [number]):
+            yield _cropped(model(batch), x)[0]
+
+
+def shared_passes(
+    model: nn.Module, x: Tensor, passes: int, seed: int = 0, batch: int = 1
+) -> Iterator[Tensor]:
+    """The same posteriors, with everything before the first dropout run once.
+
+    A model that declares no ``prefix`` and ``suffix`` is run whole.
+    """
+    head, tail = _split(model)
+    with _evaluating(model):
+        features = head(prepare(model, x))
+    for start in range(0, passes, batch):
+        numbers = list(range(start, min(start + batch, passes)))
+        with _evaluating(model), dropout_masks(model, seed, numbers):
+            copies = tuple(f.expand(len(numbers), *f.shape[1:]) for f in features)
+            prob = _cropped(tail(copies), x)
+        yield from prob
+
+
+Features = tuple[Tensor, ...]
+
+
+def _split(model: Any) -> tuple[Callable[[Tensor], Features], Callable[[Features], Tensor]]:
+    if hasattr(model, "prefix") and hasattr(model, "suffix"):
+        return model.prefix, model.suffix
+    return lambda x: (x,), lambda features: model(features[0])
+
+
+def _cropped(logits: Tensor, x: Tensor) -> Tensor:
+    return logits[..., : x.shape[-2], : x.shape[-1]].softmax(1)
+
+
+def moments_of(
+    passes: Iterator[Tensor], progress: Callable[[int], object] | None = None
+) -> Moments:
+    """Mean, aleatoric and epistemic part from streaming sums of p and p², in float64.
+
+    ``progress`` is called with the number of passes done; an exception raised there ends the work.
+    """
+    count, first, second = 0, torch.zeros(()), torch.zeros(())
+    for prob in passes:
+        p = prob.double().cpu()
+        count, first, second = count + 1, first + p, second + p * p
+        if progress is not None:
+            progress(count)
+    if not count:
+        raise LimsupError("passes", got=0, expected="at least 1")
+    m1, m2 = first / count, second / count
+    parts = (m1, (m1 - m2).clamp_min(0), (m2 - m1 * m1).clamp_min(0))
+    mean, aleatoric, epistemic = (part.float().numpy() for part in parts)
+    return Moments(mean, aleatoric, epistemic, count)
+
+
+def mc_moments(
+    model: nn.Module,
+    x: Tensor,
+    passes: int = 20,
+    seed: int = 0,
+    shared: bool = True,
+    batch: int = 1,
+    progress: Callable[[int], object] | None = None,
+) -> Moments:
+    r"""Posterior mean, aleatoric and epistemic uncertainty of ``x (C, H, W)``.
+
+    With :math:`m_1=\frac1T\sum_t p_t` and :math:`m_2=\frac1T\sum_t p_t^2`: mean :math:`m_1`,
+    aleatoric :math:`m_1-m_2`, epistemic :math:`m_2-m_1^2`.
+
+    Parameters
+    ----------
+    model
+        A module with at least one live dropout; it comes back in the mode in which it was.
+    passes, seed
+        T, and the seed of the masks.
+    shared
+        Run what lies before the first dropout once (same numbers, less work).
+    batch
+        Passes computed together.
+    progress
+        Called with the number of passes done.
+
+    Raises
+    ------
+    LimsupError
+        The model has no live dropout, or ``passes`` is below 1.
+
+    Notes
+    -----
+    Source: Gal and Ghahramani 2016; decomposition as in the talk of G. Boracchi (seed 000).
+    """
+    if shared:
+        return moments_of(shared_passes(model, x, passes, seed, batch), progress)
+    return moments_of(mc_passes(model, x, passes, seed), progress)
