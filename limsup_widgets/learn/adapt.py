@@ -27,6 +27,12 @@ def _replace(model: nn.Module, name: str, layer: nn.Module) -> None:
     setattr(model.get_submodule(parent), leaf, layer)
 
 
+def _note(model: nn.Module, name: str, value: int) -> None:
+    """Keep the network's own record of its size in step, where it has one."""
+    if hasattr(model, name):
+        setattr(model, name, value)
+
+
 def _like(conv: nn.Conv2d, c_in: int, c_out: int) -> nn.Conv2d:
     return nn.Conv2d(
         c_in,
@@ -62,8 +68,7 @@ def with_channels(model: nn.Module, in_channels: int) -> nn.Module:
         if conv.bias is not None and first.bias is not None:
             first.bias.copy_(conv.bias)
     _replace(model, name, first)
-    if hasattr(model, "in_channels"):
-        model.in_channels = in_channels
+    _note(model, "in_channels", in_channels)
     return model
 
 
@@ -124,10 +129,8 @@ def _write_head(
     classes: NDArray[np.uint8],
 ) -> None:
     if len(classes) == 2:
-        coef, intercept = (
-            np.concatenate([-coef, coef]) / 2,
-            np.concatenate([-intercept, intercept]) / 2,
-        )
+        coef = np.concatenate([-coef, coef]) / 2
+        intercept = np.concatenate([-intercept, intercept]) / 2
     assert head.bias is not None
     with torch.no_grad():
         head.weight.zero_()
@@ -174,7 +177,6 @@ def adapt(
     head = _like(old, old.in_channels, classes)
     head.bias = nn.Parameter(torch.zeros(classes).to(head.weight))
     _replace(model, name, head)
-    if hasattr(model, "classes"):
-        model.classes = classes
+    _note(model, "classes", classes)
     fit_head(model, head, inputs, labels)
     return model.eval()

@@ -86,15 +86,15 @@ class UNet(nn.Module):
         )
         self.head = nn.Conv2d(self.widths[0], classes, 1)
         live = self.dropout_at if p_drop > 0 else ()
-        self.drop = nn.ModuleDict({place: nn.Dropout2d(p_drop) for place in live})
+        self.drop = nn.ModuleDict({f"at_{place}": nn.Dropout2d(p_drop) for place in live})
 
     @property
     def split(self) -> int:
         """Index into ``PLACES`` of the first dropout; ``len(PLACES)`` without any."""
-        return min((PLACES.index(p) for p in self.drop), default=len(PLACES))
+        return min((i for i, p in enumerate(PLACES) if f"at_{p}" in self.drop), default=len(PLACES))
 
     def _dropped(self, place: int, x: Tensor) -> Tensor:
-        name = PLACES[place]
+        name = f"at_{PLACES[place]}"
         return self.drop[name](x) if name in self.drop else x
 
     def _levels(self, x: Tensor) -> tuple[list[Tensor], Tensor]:

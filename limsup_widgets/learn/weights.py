@@ -137,9 +137,19 @@ def _filled(
     except RuntimeError as error:
         line = " ".join(str(error).split())[:200]
         raise LimsupError(f"model {path}", got=line, expected=f"weights of {kind}") from error
-    raw = json.loads(meta["card"])
-    network.card = ModelCard(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
+    set_card(network, card_from(json.loads(meta["card"])))
     return network.eval()
+
+
+def card_from(raw: dict[str, Any]) -> ModelCard:
+    """A card from its JSON object, lists turned back into tuples."""
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
+    return ModelCard(**fields)
+
+
+def set_card(model: nn.Module, card: ModelCard) -> None:
+    """Put ``card`` on ``model.card``."""
+    object.__setattr__(model, "card", card)
 
 
 def load_u0(dropout: bool = False) -> UNet:
