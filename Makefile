@@ -1,0 +1,41 @@
+# Every target makes or updates $(VENV) first; what is up to date is not touched.
+VENV ?= .venv
+PYTHON ?=
+STAGES ?=
+ALL := lab napari book dev
+BOOK := build
+bootstrap = PYTHON="$(PYTHON)" sh scripts/bootstrap.sh $(VENV)
+.DEFAULT_GOAL := help
+.PHONY: help demo lab test install-test book clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' Makefile \
+		| while IFS='|' read -r name text; do printf 'make %-13s %s\n' "$$name" "$$text"; done
+
+demo:  ## from nothing to the demo's report in demo/
+	@$(bootstrap)
+	@$(VENV)/bin/limsup demo --out demo
+	@echo "report: $(CURDIR)/demo/report.html"
+
+lab:  ## open JupyterLab at chapter 0
+	@$(bootstrap) lab napari
+	@$(VENV)/bin/jupyter labextension disable --level=sys_prefix \
+		@jupyterlab/apputils-extension:announcements >/dev/null 2>&1
+	@$(VENV)/bin/jupyter lab $(LAB_OPTIONS) notebooks/start/00-tour.ipynb
+
+test: install-test  ## lint, types, import rules, all tests, chapters, book, links
+	@$(VENV)/bin/python scripts/run_tests.py $(STAGES)
+
+install-test:  ## install what `make test` needs; afterwards it needs no network
+	@$(bootstrap) $(ALL)
+	@$(VENV)/bin/python scripts/system_packages.py
+
+book:  ## build the site in build/
+	@$(bootstrap) $(ALL)
+	@$(VENV)/bin/jupyter-book build . --config book/_config.yml --toc book/_toc.yml \
+		--path-output $(BOOK) -n -W --keep-going
+	@echo "site: python -m http.server -d $(CURDIR)/$(BOOK)/_build/html"
+
+clean:  ## remove build outputs and caches (never sessions, demo/ or .venv)
+	@rm -rf build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis .pytest_cache
+	@find limsup_widgets tests scripts benchmarks book -name __pycache__ -prune -exec rm -rf {} +
