@@ -50,7 +50,10 @@ def scale_intensity(
         return array.astype(np.uint8) * np.uint8(255), ("black and white read as 0 and 255",)
     if array.dtype.kind not in "iuf":
         raise LimsupError(
-            name, got=f"pixels of type {array.dtype}", expected="real numbers", do="convert them"
+            name,
+            got=f"pixels of type {array.dtype.name}",
+            expected="real numbers",
+            do="convert them",
         )
     _check_finite(array, name)
     if array.dtype.kind == "f" and array.min() >= 0 and array.max() <= 1:
@@ -76,10 +79,10 @@ def _windowed(array: NDArray, window: tuple[float, float]) -> tuple[NDArray, tup
         low, high = float(array.min()), float(array.max())
     if high <= low:
         flat = np.zeros(array.shape, np.float32)
-        return flat, (f"{array.dtype} constant at {low:g}: read as 0",)
+        return flat, (f"{array.dtype.name} constant at {low:g}: read as 0",)
     scaled = np.clip((array.astype(np.float64) - low) / (high - low), 0, 1).astype(np.float32)
     note = (
-        f"{array.dtype} scaled: {low:g} to {high:g} "
+        f"{array.dtype.name} scaled: {low:g} to {high:g} "
         f"(percentiles {window[0]:g} to {window[1]:g}) became 0 to 1"
     )
     return scaled, (note,)

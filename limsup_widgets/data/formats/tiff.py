@@ -1,0 +1,147 @@
+"""TIFF, by tifffile: 8 and 16 bit, grey, palette, RGB, RGBA, stacks."""
+
+from __future__ import annotations
+
+import logging
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from limsup_widgets.data.formats import Raw, raster, reading
+from limsup_widgets.errors import LimsupError
+
+# tifffile logs each flaw of a damaged file; the one line of the error is enough, and whoever
+# configures logging still gets the rest.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+_ERRORS = (
+    tifffile.TiffFileError,
+    OSError,
+    ValueError,
+    IndexError,
+    KeyError,
+    TypeError,
+    EOFError,
+    MemoryError,
+    RuntimeError,
+    ZeroDivisionError,
+    struct.error,
+    zlib.error,
+)
+
+
+def read(path: Path, *, codes: bool = False) -> Raw:
+    """Read the first image series of a TIFF file.
+
+    Parameters
+    ----------
+    path
+        A TIFF file. Its first series may be (H, W), (H, W, C) or a stack (D, H, W).
+    codes
+        Return the stored numbers, without palette colours or inversion: for label images.
+
+    Raises
+    ------
+    LimsupError
+        For a file that is no TIFF, is cut short, or has more axes than three.
+    """
+    with reading(path, "TIFF", *_ERRORS):
+        with tifffile.TiffFile(path) as tiff:
+            series = tiff.series[0]
+            page: Any = series.keyframe
+            _check_complete(path, tiff)
+            notes = ("first of several images in the file",) * (len(tiff.series) > 1)
+            try:
+                array, axes = series.asarray(), series.axes
+            except ValueError as error:
+                if "imagecodecs" not in str(error):
+                    raise
+                return raster.read_pages(path, codes=codes)
+        array, axes = _ordered(path, array, axes)
+        if codes:
+            return Raw(array, axes, notes=notes)
+        array, axes, changes = _photometric(array, axes, page)
+    return Raw(array, axes, notes=(*notes, *changes))
+
+
+def _check_complete(path: Path, tiff: tifffile.TiffFile) -> None:
+    """Refuse a file whose pixels would end behind its last byte: they would be read as zero."""
+    size, series = path.stat().st_size, tiff.series[0]
+    ends = [0 if series.dataoffset is None else series.dataoffset + series.nbytes]
+    page: Any
+    for page in series.pages:
+        if page is not None:
+            ends += [o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=False)]
+    ends.append(_last_page(tiff, size))
+    if max(ends) > size:
+        raise LimsupError(
+            str(path),
+            got=f"{size} bytes, pixels up to byte {max(ends)}",
+            expected="a complete TIFF file",
+            do="copy or download it again",
+        )
+
+
+def _last_page(tiff: tifffile.TiffFile, size: int) -> int:
+    """Offset of the last page, followed from page to page as far as the file goes.
+
+    A stack that is cut short loses its last pages without another trace: the first ones read well.
+    """
+    layout: Any = tiff.tiff
+    stream = tiff.filehandle
+
+    def number(position: int, form: str, length: int) -> int:
+        stream.seek(position)
+        return int(struct.unpack(form, stream.read(length))[0])
+
+    place, seen = layout.offsetsize, [0]
+    while (offset := number(place, layout.offsetformat, layout.offsetsize)) not in seen:
+        seen.append(offset)
+        if offset + layout.tagnosize > size:
+            return offset + layout.tagnosize
+        tags = number(offset, layout.tagnoformat, layout.tagnosize)
+        place = offset + layout.tagnosize + tags * layout.tagsize
+        if place + layout.offsetsize > size:
+            return place + layout.offsetsize
+    return max(seen)
+
+
+def _ordered(path: Path, array: NDArray, axes: str) -> tuple[NDArray, Any]:
+    """Bring the axes of tifffile to YX, YXC or ZYX."""
+    keep = [i for i, size in enumerate(array.shape) if size > 1 or axes[i] in "YX"]
+    array, axes = array.reshape([array.shape[i] for i in keep]), "".join(axes[i] for i in keep)
+    if axes == "YX":
+        return array, "YX"
+    if axes in ("YXS", "YXC"):
+        return array, "YXC"
+    if axes in ("SYX", "CYX"):
+        return np.moveaxis(array, 0, -1), "YXC"
+    if len(axes) == 3 and axes.endswith("YX"):
+        return array, "ZYX"
+    raise LimsupError(
+        str(path),
+        got=f"axes {axes} of shape {array.shape}",
+        expected="one image, one colour image or one stack of grey planes",
+        do="save the part that is meant as a file of its own",
+    )
+
+
+def _photometric(array: NDArray, axes: Any, page: Any) -> tuple[NDArray, Any, tuple[str, ...]]:
+    meaning = tifffile.PHOTOMETRIC(page.photometric)
+    if meaning == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None and axes == "YX":
+        colours = (page.colormap.T[array] >> 8).astype(np.uint8)
+        return colours, "YXC", ("palette image read as its colours",)
+    if meaning == tifffile.PHOTOMETRIC.MINISWHITE and array.dtype.kind in "bu":
+        whitest = True if array.dtype.kind == "b" else np.iinfo(array.dtype).max
+        return whitest ^ array, axes, ("stored with white as 0: inverted",)
+    if axes == "YXC" and page.extrasamples and meaning != tifffile.PHOTOMETRIC.SEPARATED:
+        kept = array.shape[-1] - len(page.extrasamples)
+        if kept in (1, 3) and page.samplesperpixel == array.shape[-1]:
+            colour = array[..., :kept] if kept == 3 else array[..., 0]
+            return colour, "YXC" if kept == 3 else "YX", ("alpha channel dropped",)
+    return array, axes, ()
