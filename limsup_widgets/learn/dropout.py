@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from limsup_widgets.errors import LimsupError
 
-DROPOUTS = (nn.modules.dropout._DropoutNd,)
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 
 
 def has_dropout(model: nn.Module) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -22,17 +25,27 @@ def prepare(model: nn.Module, x: Tensor) -> Tensor:
     return pad_to(x[None].to(device_of(model)), divisor)
 
 
-@torch.no_grad()
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Eval mode without gradients; every submodule gets back the mode in which it was."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
 def predict(model: nn.Module, x: Tensor) -> NDArray[np.float32]:
     """Probabilities ``(K, H, W)`` of ``x (C, H, W)`` in eval mode; the mode is put back.
 
     Sides are padded to ``model.divisor`` (32 where the model does not say) by repeating the border.
     """
-    training = model.training
-    model.eval()
-    logits = model(prepare(model, x))[0, :, : x.shape[-2], : x.shape[-1]]
-    model.train(training)
-    return logits.softmax(0).cpu().numpy()
+    with evaluating(model):
+        logits = model(prepare(model, x))[0, :, : x.shape[-2], : x.shape[-1]]
+        return logits.softmax(0).cpu().numpy()
 
 
 def codes(prob: NDArray[np.floating]) -> NDArray[np.uint8]:

@@ -61,9 +61,9 @@ class Normalizer:
 def pad_to(x: Tensor, divisor: int, least: int = 0) -> Tensor:
     """Repeat the last row and column of ``x (…, H, W)`` until both sides suit the network.
 
-    Sides become multiples of ``divisor`` and at least ``least`` pixels long.
+    Sides become multiples of ``divisor`` that are at least ``least`` pixels long.
     """
-    grow = [max(-(-side // divisor) * divisor, least) - side for side in x.shape[-2:]]
+    grow = [-(-max(side, least) // divisor) * divisor - side for side in x.shape[-2:]]
     if not any(grow):
         return x
     batched = x if x.ndim == 4 else x[None]

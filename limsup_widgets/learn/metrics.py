@@ -53,8 +53,9 @@ def dice_per_class(
 
 
 def mean_dice(dice: NDArray[np.floating]) -> float:
-    """Mean over the classes that the truth holds."""
-    return float(np.nanmean(dice))
+    """Mean over the classes that the truth holds; nan if it holds none."""
+    held = dice[~np.isnan(dice)]
+    return float(held.mean()) if held.size else float("nan")
 
 
 def agreement(

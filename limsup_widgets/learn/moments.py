@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from limsup_widgets.errors import LimsupError
 from limsup_widgets.learn.dropout import dropout_masks
-from limsup_widgets.learn.infer import prepare
+from limsup_widgets.learn.infer import evaluating, prepare
 
 
 @dataclass(frozen=True)
@@ -49,24 +48,13 @@ class Moments:
         return maps[name].sum(0)
 
 
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    modes = {m: m.training for m in model.modules()}
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-
-
 def mc_passes(model: nn.Module, x: Tensor, passes: int, seed: int = 0) -> Iterator[Tensor]:
     """Posteriors ``(K, H, W)`` of single passes, the whole network each time."""
     batch = prepare(model, x)
     for number in range(passes):
-        with _evaluating(model), dropout_masks(model, seed, [number]):
-            yield _cropped(model(batch), x)[0]
+        with evaluating(model), dropout_masks(model, seed, [number]):
+            prob = _cropped(model(batch), x)[0]
+        yield prob
 
 
 def shared_passes(
@@ -77,11 +65,11 @@ def shared_passes(
     A model that declares no ``prefix`` and ``suffix`` is run whole.
     """
     head, tail = _split(model)
-    with _evaluating(model):
+    with evaluating(model):
         features = head(prepare(model, x))
     for start in range(0, passes, batch):
         numbers = list(range(start, min(start + batch, passes)))
-        with _evaluating(model), dropout_masks(model, seed, numbers):
+        with evaluating(model), dropout_masks(model, seed, numbers):
             copies = tuple(f.expand(len(numbers), *f.shape[1:]) for f in features)
             prob = _cropped(tail(copies), x)
         yield from prob

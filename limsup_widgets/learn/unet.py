@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from limsup_widgets.errors import LimsupError
+
 PLACES = ("bottleneck", "quarter", "half", "full")
 
 
@@ -49,6 +51,11 @@ class UNet(nn.Module):
         at 1/8 and of the decoder blocks at 1/4, 1/2 and full resolution. What lies before the
         first of them is the same in every stochastic pass.
 
+    Raises
+    ------
+    LimsupError
+        A place that does not exist, or another number of widths than four.
+
     Notes
     -----
     Source: Ronneberger et al. 2015 for the shape; talk of G. Boracchi (seed 000) for the two
@@ -75,6 +82,10 @@ class UNet(nn.Module):
         dropout_at: Sequence[str] = ("half", "full"),
     ) -> None:
         super().__init__()
+        if unknown := set(dropout_at) - set(PLACES):
+            raise LimsupError("dropout_at", got=sorted(unknown), expected=", ".join(PLACES))
+        if len(widths) != len(PLACES):
+            raise LimsupError("widths", got=f"{len(widths)} levels", expected=len(PLACES))
         self.in_channels, self.classes, self.widths = in_channels, classes, tuple(widths)
         self.p_drop, self.dropout_at = p_drop, tuple(dropout_at)
         inputs = (in_channels, *self.widths[:-1])
