@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from limsup_widgets.errors import LimsupError
-from limsup_widgets.learn.infer import prepare
-from limsup_widgets.learn.tune import last_layer
+from limsup_widgets.learn.infer import evaluating, prepare
+from limsup_widgets.learn.tune import check_labels, last_layer
 
 FIT_PIXELS = 4000
+REMEDY = "replace the first and last layer yourself and pass the network as it then is"
 
 
 def _convolutions(model: nn.Module) -> list[tuple[str, nn.Conv2d]]:
@@ -79,8 +80,8 @@ def _features_at(
     seen: list[Tensor] = []
     handle = head.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     try:
-        with torch.no_grad():
-            model.eval()(prepare(model, x))
+        with evaluating(model):
+            model(prepare(model, x))
     finally:
         handle.remove()
     k, pad = head.kernel_size[0], head.kernel_size[0] // 2
@@ -106,16 +107,17 @@ def fit_head(
     from sklearn.linear_model import LogisticRegression
 
     rng = np.random.default_rng(seed)
-    share = max(1, FIT_PIXELS // len(inputs))
+    present = np.unique(np.concatenate([np.unique(y[y > 0]) for y in labels]))
+    if len(present) < 2:
+        raise LimsupError("scribbles", got="fewer than two classes", do="scribble a second class")
+    # One share for each class, so that a thin one is not lost among the pixels of the others.
+    share = max(1, FIT_PIXELS // (len(inputs) * len(present)))
     xs, ys = [], []
     for x, y in zip(inputs, labels, strict=True):
-        at = np.argwhere(y > 0)
-        at = at[rng.permutation(len(at))[:share]]
+        at = np.concatenate([rng.permutation(np.argwhere(y == c))[:share] for c in present])
         if len(at):
             xs.append(_features_at(model, head, x, tuple(at.T)))
             ys.append(y[tuple(at.T)])
-    if len(np.unique(np.concatenate(ys) if ys else [])) < 2:
-        raise LimsupError("scribbles", got="fewer than two classes", do="scribble a second class")
     features, classes = np.concatenate(xs), np.concatenate(ys)
     mean, std = features.mean(0), features.std(0) + 1e-6
     fit = LogisticRegression(C=1.0, max_iter=300).fit((features - mean) / std, classes)
@@ -141,6 +143,30 @@ def _write_head(
         head.bias[rows] = torch.from_numpy(intercept).to(head.bias)
 
 
+def _outputs(model: nn.Module, layer: nn.Module, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """What the network returns for ``x``, and what ``layer`` made on the way."""
+    made: list[Tensor] = []
+    handle = layer.register_forward_hook(lambda *args: made.append(args[-1]))
+    try:
+        with evaluating(model):
+            return model(prepare(model, x)), made
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        line = " ".join(str(error).split())[:200]
+        raise LimsupError(type(model).__name__, got=line, do=REMEDY) from error
+    finally:
+        handle.remove()
+
+
+def _makes(head: nn.Conv2d, logits: Tensor, made: list[Tensor], sides: torch.Size) -> bool:
+    """Whether ``head`` alone makes the logits, pixel by pixel at full resolution."""
+    if head.groups != 1 or {*head.stride, *head.dilation} != {1}:
+        return False
+    full = all(a >= b for a, b in zip(logits.shape[-2:], sides, strict=True))
+    return full and bool(made) and torch.equal(made[-1], logits)
+
+
 def adapt(
     model: nn.Module,
     in_channels: int,
@@ -158,21 +184,32 @@ def adapt(
     Parameters
     ----------
     model
-        Any ``(N, C, H, W)`` → ``(N, K, H, W)`` whose last convolution makes the logits.
+        Any ``(N, C, H, W)`` → ``(N, K, H, W)``. For other classes its last convolution alone has
+        to make the logits, from features at full resolution. Of MONAI's networks ``BasicUNet``
+        does so; ``UNet`` ends in a transposed convolution or a residual sum, and is refused.
     inputs, labels
         Normalised images ``(in_channels, H, W)`` and codes ``(H, W)``, for fitting the head.
 
     Raises
     ------
     LimsupError
-        The last layer is no ordinary 2D convolution, or fewer than two classes are scribbled.
+        The layers cannot be replaced, labels do not fit, or fewer than two classes are scribbled.
     """
+    check_labels(inputs, labels, classes)
+    if not inputs:
+        raise LimsupError("images", got="none", do="add an image with scribbles")
     model = with_channels(model, in_channels)
     old = last_layer(model)
-    if not isinstance(old, nn.Conv2d) or old.groups != 1 or set(old.stride) != {1}:
-        raise LimsupError("last layer", got=type(old).__name__, expected="Conv2d of stride 1")
-    if old.out_channels == classes and not refit:
+    logits, made = _outputs(model, old, inputs[0])
+    if logits.shape[1] == classes and not refit:
         return model
+    if not isinstance(old, nn.Conv2d) or not _makes(old, logits, made, inputs[0].shape[-2:]):
+        raise LimsupError(
+            type(model).__name__,
+            got=f"{type(old).__name__} as last layer, which does not make the logits alone",
+            expected="a plain Conv2d at full resolution",
+            do=REMEDY,
+        )
     name = next(n for n, m in model.named_modules() if m is old)
     head = _like(old, old.in_channels, classes)
     head.bias = nn.Parameter(torch.zeros(classes).to(head.weight))

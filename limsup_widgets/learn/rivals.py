@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from limsup_widgets.errors import LimsupError
-from limsup_widgets.learn.infer import prepare
+from limsup_widgets.learn.infer import evaluating, prepare
 from limsup_widgets.learn.inputs import unit_float
 from limsup_widgets.learn.tune import NORMS
 from limsup_widgets.learn.unet import UNet
@@ -44,14 +44,14 @@ def multiscale(array: NDArray[Any]) -> NDArray[np.float32]:
 def deep_features(model: UNet) -> Callable[[Tensor], NDArray[np.float32]]:
     """All decoder levels of a frozen U-Net, upsampled to the image: ``(C, H, W) → (H, W, F)``."""
 
-    @torch.no_grad()
     def features(x: Tensor) -> NDArray[np.float32]:
-        batch = prepare(model.eval(), x)
+        batch = prepare(model, x)
         size = batch.shape[-2:]
-        levels = [
-            F.interpolate(f, size=size, mode="bilinear", align_corners=False)
-            for f in model.features(batch)
-        ]
+        with evaluating(model):
+            levels = [
+                F.interpolate(f, size=size, mode="bilinear", align_corners=False)
+                for f in model.features(batch)
+            ]
         stacked = torch.cat(levels, 1)[0, :, : x.shape[-2], : x.shape[-1]]
         return stacked.movedim(0, -1).cpu().numpy()
 

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args, get_type_hints
 
 import numpy as np
 import torch
@@ -60,6 +60,15 @@ class TuneSettings:
     dropout: bool = True
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        for name, kind in get_type_hints(TuneSettings).items():
+            value, allowed = getattr(self, name), get_args(kind)
+            if allowed and value not in allowed:
+                raise LimsupError(name, got=repr(value), expected=" or ".join(map(repr, allowed)))
+        for name, least in (("steps", 0), ("batch", 1), ("crop", 1)):
+            if getattr(self, name) < least:
+                raise LimsupError(name, got=getattr(self, name), expected=f"at least {least}")
+
 
 @dataclass(frozen=True)
 class TuneStep:
@@ -98,12 +107,25 @@ def pixel_weights(
     return [table[y] for y in labels]
 
 
-def _check(inputs: Sequence[Tensor], labels: Sequence[NDArray[np.uint8]], classes: int) -> None:
+def check_labels(
+    inputs: Sequence[Tensor], labels: Sequence[NDArray[np.uint8]], classes: int
+) -> None:
+    """Complain unless there are labels ``(H, W)`` in 0…K for every image ``(C, H, W)``."""
+    if len(inputs) != len(labels):
+        raise LimsupError("labels", got=f"{len(labels)} arrays", expected=len(inputs))
     for i, (x, y) in enumerate(zip(inputs, labels, strict=True)):
         if tuple(x.shape[-2:]) != y.shape:
             raise LimsupError(f"labels of image {i}", got=y.shape, expected=tuple(x.shape[-2:]))
         if y.size and int(y.max()) > classes:
             raise LimsupError(f"labels of image {i}", got=int(y.max()), expected=f"0…{classes}")
+
+
+def _check_weights(
+    weights: Sequence[NDArray[np.float32]], labels: Sequence[NDArray[np.uint8]]
+) -> None:
+    shapes, expected = [w.shape for w in weights], [y.shape for y in labels]
+    if shapes != expected:
+        raise LimsupError("weights", got=f"shapes {shapes}", expected=expected)
 
 
 def tune_steps(
@@ -132,7 +154,8 @@ def tune_steps(
     Raises
     ------
     LimsupError
-        No scribble, a code above K, shapes that differ, or weights missing.
+        At the first step: no scribble, a code above K, shapes that differ, weights missing, a crop
+        that does not suit the network, or a network of fewer than K classes.
 
     Notes
     -----
@@ -141,23 +164,35 @@ def tune_steps(
     (chapter ls02).
     """
     settings = settings or TuneSettings()
-    classes = classes or int(getattr(model, "classes", 0)) or int(max(y.max() for y in labels))
-    _check(inputs, labels, classes)
+    classes = (
+        classes
+        or int(getattr(model, "classes", 0))
+        or max((int(y.max()) for y in labels), default=0)
+    )
+    check_labels(inputs, labels, classes)
     if weights is None and settings.weighting == "uncertainty":
         raise LimsupError("weights", got=None, do="pass uncertainty_weights(...) of each image")
-    weights = weights or pixel_weights(labels, classes, settings)
+    if weights is None:
+        weights = pixel_weights(labels, classes, settings)
+    _check_weights(weights, labels)
+    if settings.crop % getattr(model, "divisor", 1):
+        raise LimsupError("crop", got=settings.crop, expected=f"a multiple of {model.divisor}")
     rng = np.random.default_rng(settings.seed)
     sampler = CropSampler(inputs, labels, weights, settings.crop, settings.sampling, rng)
     layer = model if settings.trainable == "all" else last_layer(model)
     optimiser = torch.optim.Adam(layer.parameters(), lr=settings.lr)
     try:
-        yield from _optimise(model, sampler, optimiser, settings)
+        yield from _optimise(model, sampler, optimiser, settings, classes)
     finally:
         model.eval()
 
 
 def _optimise(
-    model: nn.Module, sampler: CropSampler, optimiser: torch.optim.Optimizer, settings: TuneSettings
+    model: nn.Module,
+    sampler: CropSampler,
+    optimiser: torch.optim.Optimizer,
+    settings: TuneSettings,
+    classes: int,
 ) -> Iterator[TuneStep]:
     device, live = device_of(model), settings.dropout and has_dropout(model)
     set_tuning_mode(model, settings)
@@ -165,7 +200,10 @@ def _optimise(
         x, y, w = (t.to(device) for t in sampler.batch(settings.batch))
         draws = range(step * settings.batch, (step + 1) * settings.batch)
         with dropout_masks(model, settings.seed, draws) if live else nullcontext():
-            loss = partial_cross_entropy(model(x), y, w)
+            logits = model(x)
+        if logits.shape[1] < classes:
+            raise LimsupError("network", got=f"{logits.shape[1]} classes", expected=classes)
+        loss = partial_cross_entropy(logits, y, w)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()

@@ -67,7 +67,8 @@ def architecture(model: nn.Module) -> dict[str, Any]:
 
 def model_bytes(model: nn.Module, card: ModelCard) -> bytes:
     """The safetensors file of ``model`` with its card, as bytes."""
-    state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    # Cloned, since safetensors refuses tensors that share memory, as tied layers do.
+    state = {k: v.detach().cpu().clone().contiguous() for k, v in model.state_dict().items()}
     meta = {"card": json.dumps(asdict(card)), "architecture": json.dumps(architecture(model))}
     return save(state, metadata=meta)
 
@@ -119,15 +120,20 @@ def load_model(path: Path | str, model: nn.Module | None = None) -> nn.Module:
         raise LimsupError(
             f"model {path}", got=str(error), expected="a safetensors file written by limsup"
         ) from error
-    if "card" not in meta:
-        raise LimsupError(f"model {path}", got="no card", expected="a file written by limsup")
-    return _filled(path, meta, state, model)
+    try:
+        card, arch = card_from(json.loads(meta["card"])), json.loads(meta["architecture"])
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise LimsupError(
+            f"model {path}", got="no card that can be read", expected="a file written by limsup"
+        ) from error
+    network = _filled(path, arch, state, model)
+    set_card(network, card)
+    return network.eval()
 
 
 def _filled(
-    path: Path, meta: dict[str, str], state: dict[str, torch.Tensor], model: nn.Module | None
+    path: Path, arch: dict[str, Any], state: dict[str, torch.Tensor], model: nn.Module | None
 ) -> nn.Module:
-    arch = json.loads(meta["architecture"])
     kind = arch.pop("kind")
     if model is None and kind != "UNet":
         raise LimsupError(f"model {path}", got=kind, do="pass model=… with a module of this kind")
@@ -137,8 +143,7 @@ def _filled(
     except RuntimeError as error:
         line = " ".join(str(error).split())[:200]
         raise LimsupError(f"model {path}", got=line, expected=f"weights of {kind}") from error
-    set_card(network, card_from(json.loads(meta["card"])))
-    return network.eval()
+    return network
 
 
 def card_from(raw: dict[str, Any]) -> ModelCard:
