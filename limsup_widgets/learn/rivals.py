@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from limsup_widgets.errors import LimsupError
 from limsup_widgets.learn.infer import evaluating, prepare
 from limsup_widgets.learn.inputs import unit_float
-from limsup_widgets.learn.tune import NORMS
+from limsup_widgets.learn.tune import NORMS, Network
 from limsup_widgets.learn.unet import UNet
 
 FeatureMap = Callable[[Any], NDArray[np.float32]]
@@ -130,7 +130,7 @@ def logistic_head(
 
 
 @torch.no_grad()
-def adabn(model: nn.Module, inputs: Sequence[Tensor]) -> nn.Module:
+def adabn(model: Network, inputs: Sequence[Tensor]) -> Network:
     """Copy of ``model`` whose batch statistics come from ``inputs``; uses no label.
 
     Notes

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Literal, get_args, get_type_hints
+from typing import Literal, TypeVar, get_args, get_type_hints
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from limsup_widgets.learn.dropout import dropout_masks, has_dropout
 from limsup_widgets.learn.infer import device_of
 from limsup_widgets.learn.losses import partial_cross_entropy, scribble_weights
 
+Network = TypeVar("Network", bound=nn.Module)
 NORMS = (nn.modules.batchnorm._BatchNorm,)
 
 
@@ -211,12 +212,12 @@ def _optimise(
 
 
 def fine_tune(
-    model: nn.Module,
+    model: Network,
     inputs: Sequence[Tensor],
     labels: Sequence[NDArray[np.uint8]],
     settings: TuneSettings | None = None,
     weights: Sequence[NDArray[np.float32]] | None = None,
-) -> nn.Module:
+) -> Network:
     """A tuned copy of ``model``, which itself stays as it was; see :func:`tune_steps`."""
     tuned = copy.deepcopy(model)
     for _ in tune_steps(tuned, inputs, labels, settings, weights):

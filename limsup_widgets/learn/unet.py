@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from limsup_widgets.learn.weights import ModelCard
 
 from limsup_widgets.errors import LimsupError
 
@@ -72,6 +76,7 @@ class UNet(nn.Module):
     """
 
     divisor = 8
+    card: ModelCard
 
     def __init__(
         self,
