@@ -99,7 +99,7 @@ def patient_round(subject: Subject, seed: int = 0) -> Round:
         scribble_labels(annotate(subject.truth(i), seed=seed + i), subject.truth(i).shape)
         for i in subject.tune
     ]
-    prepare = network.card.normalizer  # type: ignore[union-attr]
+    prepare = network.card.normalizer
     tests = [prepare(subject.image(i)) for i in subject.test]
     before, _ = _look(network, tests, seed)
     seconds = _tune(network, [prepare(subject.image(i)) for i in subject.tune], labels, 40, seed)
@@ -168,7 +168,7 @@ def image_round(
     *Before* is the class whose scribbles have the nearest mean colour; the rival is a random forest
     on multi-scale features. Scribbled pixels are left out of every score.
     """
-    check_scribbles(labels, classes)
+    check_scribbles(labels, len(classes))
     array = image.array
     network, x = _foreign_network(array, labels, len(classes))
     seconds = _tune(network, [x], [labels], FOREIGN_STEPS, seed)

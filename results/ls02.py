@@ -216,7 +216,7 @@ ARMS: dict[str, Callable[[Patient], Codes]] = {
 }
 
 
-def row(cohort_seed: int, number: int, arm: str) -> dict[str, float | int | str | None]:
+def row(cohort_seed: int, number: int, arm: str) -> Row:
     """Dice per class of one patient under one arm, and its CPU seconds."""
     torch.set_num_threads(1)
     patient = Patient(cohort(cohort_seed), number)
@@ -226,17 +226,13 @@ def row(cohort_seed: int, number: int, arm: str) -> dict[str, float | int | str 
     subject = patient.subject
     dice = dice_per_class(predicted, [subject.truth(i) for i in subject.test], len(CLASSES))
     shares = [None if np.isnan(d) else round(float(d), 4) for d in dice]
-    named = dict(zip(CLASSES, shares, strict=True))
-    head = {"cohort": cohort_seed, "patient": subject.id, "arm": arm}
-    return (
-        head
-        | {"mean": round(float(np.nanmean(dice)), 4)}
-        | named
-        | {"cpu_seconds": round(seconds, 2)}
-    )
+    named: Row = dict(zip(CLASSES, shares, strict=True))
+    head: Row = {"cohort": cohort_seed, "patient": subject.id, "arm": arm}
+    numbers: Row = {"mean": round(float(np.nanmean(dice)), 4), "cpu_seconds": round(seconds, 2)}
+    return head | named | numbers
 
 
-def finished() -> list[dict]:
+def finished() -> list[Row]:
     """Rows of an earlier, interrupted run."""
     return [json.loads(s) for s in PARTIAL.read_text().splitlines()] if PARTIAL.exists() else []
 
@@ -259,7 +255,7 @@ def study(processes: int = 2) -> None:
             rows.append(new)
     order = {arm: i for i, arm in enumerate(ARMS)}
     rows.sort(key=lambda r: (r["cohort"], r["patient"], order[r["arm"]]))
-    cpu = sum(float(r["cpu_seconds"]) for r in rows)
+    cpu = sum(float(r["cpu_seconds"] or 0) for r in rows)
     write_result(
         "ls02", rows, command="python results/ls02.py", seeds=[*COHORTS, 0], cpu_seconds=cpu
     )
