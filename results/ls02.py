@@ -43,6 +43,7 @@ PARTIAL = Path(__file__).with_name("ls02.partial.jsonl")
 
 Labels = list[NDArray[np.uint8]]
 Codes = list[NDArray[np.uint8]]
+Row = dict[str, float | int | str | None]
 
 
 @dataclass(frozen=True)
