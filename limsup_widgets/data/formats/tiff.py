@@ -50,22 +50,20 @@ def read(path: Path, *, codes: bool = False) -> Raw:
     LimsupError
         For a file that is no TIFF, is cut short, or has more axes than three.
     """
-    with reading(path, "TIFF", *_ERRORS):
-        with tifffile.TiffFile(path) as tiff:
-            series = tiff.series[0]
-            page: Any = series.keyframe
-            _check_complete(path, tiff)
-            notes = ("first of several images in the file",) * (len(tiff.series) > 1)
-            try:
-                array, axes = series.asarray(), series.axes
-            except ValueError as error:
-                if "imagecodecs" not in str(error):
-                    raise
-                return raster.read_pages(path, codes=codes)
+    with reading(path, "TIFF", *_ERRORS), tifffile.TiffFile(path) as tiff:
+        series = tiff.series[0]
+        _check_complete(path, tiff)
+        notes = ("first of several images in the file",) * (len(tiff.series) > 1)
+        try:
+            array, axes = series.asarray(), series.axes
+        except ValueError as error:
+            if "imagecodecs" not in str(error):
+                raise
+            return raster.read_pages(path, codes=codes)
         array, axes = _ordered(path, array, axes)
         if codes:
             return Raw(array, axes, notes=notes)
-        array, axes, changes = _photometric(array, axes, page)
+        array, axes, changes = _photometric(array, axes, series.keyframe)
     return Raw(array, axes, notes=(*notes, *changes))
 
 
