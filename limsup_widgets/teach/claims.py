@@ -1,0 +1,226 @@
+"""Statements that can fail: what a chapter promises, and whether its numbers bear it out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from limsup_widgets.errors import LimsupError
+
+MIN_UNITS = 5
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a claim; a notebook shows it as a picture of the interval.
+
+    Attributes
+    ----------
+    words
+        ``holds``, ``does not hold`` or ``undecided``.
+    basis
+        Where the words come from, without measured numbers, so that it repeats between machines.
+    differences
+        One per unit, or per cluster where clusters were given; empty for a deterministic claim.
+    low, high
+        Ends of the 95 % Student-t interval of the mean difference; NaN with fewer than 2 units.
+    region
+        The claimed range of the mean difference, as (lower, upper).
+    """
+
+    name: str
+    words: str
+    basis: str
+    differences: tuple[float, ...] = ()
+    low: float = float("nan")
+    high: float = float("nan")
+    region: tuple[float, float] = (0.0, float("inf"))
+
+    @property
+    def mean(self) -> float:
+        """Mean difference; NaN for a deterministic claim."""
+        return float(np.mean(self.differences)) if self.differences else float("nan")
+
+    @property
+    def line(self) -> str:
+        """The one printed line: the words first, no measured number."""
+        return f"{self.words}: {self.name} ({self.basis})"
+
+    @property
+    def claimed(self) -> str:
+        """The claimed range in words."""
+        lower, upper = self.region
+        if np.isinf(upper):
+            return f"above {lower:g}"
+        return f"below {upper:g}" if np.isinf(lower) else f"between {lower:g} and {upper:g}"
+
+    @property
+    def numbers(self) -> str:
+        """The interval in words, as the alt text of its picture."""
+        ends = f"{LEVEL:.0%} interval {self.low:+.3g} to {self.high:+.3g}"
+        return (
+            f"{self.name}: mean difference {self.mean:+.3g}, {ends}, claimed {self.claimed}; "
+            f"{len(self.differences)} differences from {min(self.differences):+.3g} "
+            f"to {max(self.differences):+.3g}. Verdict: {self.words}."
+        )
+
+    def _ipython_display_(self) -> None:
+        if not self.differences:
+            return
+        from IPython.display import display
+
+        from limsup_widgets.teach.pictures import interval_png
+
+        display(
+            {"image/png": interval_png(self), "text/plain": self.words},
+            metadata={"image/png": {"alt": self.numbers}},
+            raw=True,
+        )
+
+
+def claim(
+    name: str,
+    a: ArrayLike,
+    b: ArrayLike | None = None,
+    at_least: float = 0.0,
+    unit: str = "seed",
+    clusters: Sequence[Any] | None = None,
+    stored: str | None = None,
+    *,
+    at_most: float | None = None,
+    within: float | None = None,
+    cluster: str = "cluster",
+) -> Verdict:
+    """Print one line saying whether the paired differences ``a - b`` bear out the claim.
+
+    Parameters
+    ----------
+    name
+        The claim as a short statement.
+    a, b : (n,)
+        Values with and without, paired by position. Without ``b``, ``a`` are the differences.
+    at_least
+        The margin: the claim *holds* when the whole interval lies above it, *does not hold* when
+        the whole interval lies below, and is *undecided* in between.
+    unit, clusters, cluster
+        Name of what one pair is; if pairs share a cluster (images of one patient), their cluster
+        labels and what a cluster is called. Cluster means are compared then, not pairs.
+    stored
+        Id of the stored result the values come from; without it the claim is live.
+    at_most, within
+        Instead of ``at_least``: the mean difference is below ``at_most``, or inside ±``within``.
+
+    Returns
+    -------
+    Verdict
+        As the last expression of a cell it shows the interval as a picture.
+
+    Raises
+    ------
+    LimsupError
+        If the values cannot be paired or are not finite.
+
+    Notes
+    -----
+    Student-t interval of the mean with n - 1 degrees of freedom, n the number of units or
+    clusters. Fewer than 5 give no verdict.
+    """
+    differences = _cluster_means(_differences(name, a, b), clusters)
+    region = _region(at_least, at_most, within)
+    low, high = _t_interval(differences)
+    words, reason = _judge(differences.size, low, high, region)
+    origin = f"stored: results/{stored}.json" if stored else "live"
+    # "5 patients", but "5 patients (mean over their images)" where pairs were pooled.
+    counted = f"{differences.size} {unit if clusters is None else cluster}s"
+    pooled = "" if clusters is None else f", each the mean of its {unit}s"
+    basis = f"{origin}; paired over {counted}{pooled}{reason}"
+    verdict = Verdict(name, words, basis, tuple(map(float, differences)), low, high, region)
+    print(verdict.line)
+    return verdict
+
+
+def claim_true(name: str, condition: object, detail: str = "") -> Verdict:
+    """Print one line for a claim that needs no interval: an identity, a bound, arithmetic.
+
+    Parameters
+    ----------
+    condition
+        A Python or numpy boolean.
+    detail
+        What was compared, in words that repeat between machines (no measured decimals).
+
+    Raises
+    ------
+    LimsupError
+        If ``condition`` is not a single boolean.
+    """
+    if not isinstance(condition, bool | np.bool_):
+        raise LimsupError(
+            f"claim {name!r}",
+            got=type(condition).__name__,
+            expected="True or False",
+            do="reduce it with .all() or compare with a tolerance",
+        )
+    words = "holds" if condition else "does not hold"
+    verdict = Verdict(name, words, "live; deterministic" + (f"; {detail}" if detail else ""))
+    print(verdict.line)
+    return verdict
+
+
+def _differences(name: str, a: ArrayLike, b: ArrayLike | None) -> NDArray[np.float64]:
+    first = np.asarray(a, dtype=float)
+    second = np.zeros_like(first) if b is None else np.asarray(b, dtype=float)
+    if first.ndim != 1 or first.shape != second.shape or not first.size:
+        raise LimsupError(
+            f"claim {name!r}",
+            got=f"shapes {first.shape} and {second.shape}",
+            expected="two lists of one length, paired",
+        )
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        raise LimsupError(f"claim {name!r}", got="NaN or infinity", do="drop that pair and say so")
+    return first - second
+
+
+def _cluster_means(
+    differences: NDArray[np.float64], clusters: Sequence[Any] | None
+) -> NDArray[np.float64]:
+    if clusters is None:
+        return differences
+    if len(clusters) != differences.size:
+        raise LimsupError(
+            "clusters", got=f"{len(clusters)} labels", expected=f"{differences.size}, one a pair"
+        )
+    _, member = np.unique(np.asarray(clusters), return_inverse=True)
+    return np.bincount(member, differences) / np.bincount(member)
+
+
+def _region(at_least: float, at_most: float | None, within: float | None) -> tuple[float, float]:
+    if (at_least != 0.0) + (at_most is not None) + (within is not None) > 1:
+        raise LimsupError("claim", got="several margins", expected="at_least, at_most or within")
+    if within is not None:
+        return -within, within
+    return (at_least, float("inf")) if at_most is None else (-float("inf"), at_most)
+
+
+def _t_interval(differences: NDArray[np.float64]) -> tuple[float, float]:
+    n = differences.size
+    if n < 2:
+        return float("nan"), float("nan")
+    half = stats.t.ppf((1 + LEVEL) / 2, n - 1) * differences.std(ddof=1) / np.sqrt(n)
+    return float(differences.mean() - half), float(differences.mean() + half)
+
+
+def _judge(n: int, low: float, high: float, region: tuple[float, float]) -> tuple[str, str]:
+    if n < MIN_UNITS:
+        return "undecided", f", fewer than {MIN_UNITS}"
+    if region[0] < low and high < region[1]:
+        return "holds", ""
+    if high < region[0] or low > region[1]:
+        return "does not hold", ""
+    return "undecided", ", the interval reaches across the margin"
