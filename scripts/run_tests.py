@@ -62,7 +62,7 @@ def stages(scratch: Path) -> list[Stage]:
     return [
         Stage("lint", ("ruff", "check", ".")),
         Stage("format", ("ruff", "format", "--check", ".")),
-        Stage("types", ("mypy", "limsup_widgets")),
+        Stage("types", ("mypy", "limsup_widgets", "limsup_chapters")),
         Stage("imports", ("lint-imports", "--cache-dir", str(CACHE / "imports"))),
         Stage("unit", ("-n", "2", "-m", "not display and not browser", "tests"), pytest=True),
         Stage("viewer", ("-m", "display", "tests"), pytest=True, needs="viewer"),
