@@ -108,6 +108,7 @@ def kidney_cohort(
     patients: int = 20,
     shape: Shape = (192, 256),
     dials: Iterable[str] = DIALS,
+    severity: float | None = None,
 ) -> Cohort:
     """Draw the cohort; images come lazily, at less than a tenth of a second each.
 
@@ -124,6 +125,8 @@ def kidney_cohort(
         ``(H, W)``; the default is a tenth of the source's 1920 × 2560.
     dials
         Parts of the patients' shift that act.
+    severity
+        The same for all patients, in place of :data:`SEVERITIES`.
 
     Examples
     --------
@@ -134,7 +137,8 @@ def kidney_cohort(
     chosen = tuple(dials)
     healthy = (_subject("control", seed, k, 0.0, 2 if k == 10 else 3, shape, chosen)
                for k in range(controls))  # fmt: skip
-    ill = (_subject("patient", seed, k, SEVERITIES[k % len(SEVERITIES)], 10, shape, chosen)
+    levels = SEVERITIES if severity is None else (severity,)
+    ill = (_subject("patient", seed, k, levels[k % len(levels)], 10, shape, chosen)
            for k in range(patients))  # fmt: skip
     return Cohort(seed, tuple(healthy), tuple(ill))
 
