@@ -14,6 +14,7 @@ import time
 import uuid
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -114,6 +115,8 @@ def run(command: list[str], env: dict[str, str]) -> int:
         print(f"stopped after {STAGE_LIMIT_SECONDS / 60:.0f} minutes")
         return 124
     finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         end_processes(env[RUN_MARK])
         process.wait()
 
@@ -126,7 +129,7 @@ def end_processes(mark: str) -> None:
             if needle in (entry / "environ").read_bytes().split(b"\0"):
                 os.kill(int(entry.name), signal.SIGKILL)
         except (FileNotFoundError, PermissionError, ProcessLookupError):
-            continue
+            continue  # ended meanwhile, or somebody else's
 
 
 def read_report(report: Path, code: int) -> Counts:
@@ -203,11 +206,12 @@ def main(names: list[str]) -> int:
     return 1 if failed else 0
 
 
-def stop(_signal: int, _frame: object) -> None:
-    """Turn the signal to end into an exception, so that the clean-up runs."""
-    raise SystemExit(143)
+def stop(number: int, _frame: object) -> None:
+    """Turn a signal to end into an exception, so that the clean-up runs."""
+    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
     sys.exit(main(sys.argv[1:]))

@@ -24,7 +24,7 @@ EXTRAS = PROJECT["optional-dependencies"]
 TREE = (
     "limsup_widgets/data limsup_widgets/learn limsup_widgets/session limsup_widgets/view "
     "limsup_widgets/teach limsup_widgets/cli.py notebooks book/_config.yml book/_toc.yml "
-    "data_manifests results tests benchmarks environment.yml constraints.txt pyproject.toml "
+    "data_manifests results tests environment.yml constraints.txt pyproject.toml "
     "Makefile README.md CONTRIBUTING.md CHANGELOG.md LICENSE CITATION.cff .ci/run"
 )
 FORBIDDEN_CALLS = {"eval", "exec"}
