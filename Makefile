@@ -6,7 +6,7 @@ ALL := lab napari book dev
 BOOK := build
 bootstrap = PYTHON="$(PYTHON)" sh scripts/bootstrap.sh $(VENV)
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test install-test book clean
+.PHONY: help demo lab test install-test book handout clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' Makefile \
@@ -35,6 +35,15 @@ book:  ## build the site in build/
 	@$(VENV)/bin/jupyter-book build . --config book/_config.yml --toc book/_toc.yml \
 		--path-output $(BOOK) -n -W --keep-going
 	@echo "site: python -m http.server -d $(CURDIR)/$(BOOK)/_build/html"
+
+handout:  ## the chapters without their solutions, in build/handout/
+	@$(bootstrap) lab
+	@for part in notebooks/*/; do \
+		$(VENV)/bin/jupyter nbconvert --log-level=WARN --to notebook \
+			--TagRemovePreprocessor.enabled=True \
+			--TagRemovePreprocessor.remove_cell_tags=solution \
+			--output-dir "$(BOOK)/handout/$$(basename $$part)" $$part*.ipynb || exit 1; done
+	@echo "handout: $(CURDIR)/$(BOOK)/handout"
 
 clean:  ## remove build outputs and caches (never sessions, demo/ or .venv)
 	@rm -rf build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis .pytest_cache
