@@ -49,6 +49,8 @@ def close(value: Any, target: Any, tol: float) -> bool:
         return (
             isinstance(value, str) and isinstance(target, str) and _plain(value) == _plain(target)
         )
+    if isinstance(value, bool | np.bool_) != isinstance(target, bool | np.bool_):
+        return False
     try:
         a, b = np.asarray(value, dtype=float), np.asarray(target, dtype=float)
     except (TypeError, ValueError):

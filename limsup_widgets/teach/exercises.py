@@ -92,10 +92,11 @@ def exercise(
     )
     made = Exercise(id, answer, tol, why, known, tuple(cases))
     for each in known:
-        if _judge(made, each.example).says != each.says:
+        told = _judge_value(made, each.example)
+        if told.right or told.says != each.says:
             raise LimsupError(
                 f"exercise {id!r}",
-                got=f"wrong answer {each.example!r} told: {_judge(made, each.example).says}",
+                got=f"wrong answer {each.example!r} told: {told.says or 'Right'}",
                 expected=each.says,
                 do="reorder the misconceptions or narrow tol",
             )
@@ -135,10 +136,14 @@ def check(id: str, answer: Any) -> None:
 def _judge(exercise: Exercise, answer: Any) -> Judgement:
     if answer is None or answer is ...:
         return Judgement(False, "Put your answer in place of the dots, then run the cell.")
-    if exercise.cases:
-        if not callable(answer):
-            return Judgement(False, "A function is asked for: hand in its name without brackets.")
-        answer = [answer(*case) for case in exercise.cases]
+    if not exercise.cases:
+        return _judge_value(exercise, answer)
+    if not callable(answer):
+        return Judgement(False, "A function is asked for: hand in its name without brackets.")
+    return _judge_value(exercise, [answer(*case) for case in exercise.cases])
+
+
+def _judge_value(exercise: Exercise, answer: Any) -> Judgement:
     try:
         value = read_answer(answer, like=exercise.answer)
     except Unreadable as problem:

@@ -1,0 +1,60 @@
+import io
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from limsup_widgets.teach.claims import claim
+from limsup_widgets.teach.pictures import figure_png, interval_png, small_png
+
+
+def _open(png):
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+
+
+def _png(array):
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, format="png")
+    return buffer.getvalue()
+
+
+def test_equivalence_small_png_looks_the_same():
+    rows, columns = np.mgrid[:200, :300]
+    waves = [np.sin(rows / 20), np.cos(columns / 30), np.sin(rows / 20)]
+    noise = np.random.default_rng(0).normal(0, 4, (200, 300, 3))
+    picture = (127 + 100 * np.stack(waves, axis=-1) + noise).astype(np.uint8)
+    png = _png(picture)
+    small = small_png(png)
+    assert len(small) < len(png) / 2
+    assert np.abs(_open(small) - picture).mean() < 6
+
+
+def test_values_small_png_is_never_larger():
+    noise = np.random.default_rng(0).integers(0, 2, (8, 8, 3), dtype=np.uint8) * 255
+    assert len(small_png(_png(noise))) <= len(_png(noise))
+
+
+def test_values_transparent_becomes_white():
+    clear = np.zeros((40, 40, 4), np.uint8)
+    clear[:20] = np.random.default_rng(0).integers(0, 255, (20, 40, 4))
+    clear[:20, :, 3] = 255
+    assert (_open(small_png(_png(clear)))[25:] == 255).all()
+
+
+def test_roundtrip_the_same_figure_gives_the_same_bytes():
+    def draw():
+        figure = Figure(figsize=(2, 1))
+        figure.subplots().plot([1, 3, 2])
+        return figure_png(figure)
+
+    assert draw() == draw()
+
+
+@pytest.mark.parametrize(
+    ("values", "margins"),
+    [([0.1, 0.2], {}), ([1, 1, 1, 1, 1], {}), ([3], {}), ([0, 1, 2], {"within": 0.5})],
+)
+def test_shapes_of_interval_pictures(values, margins):
+    height, width, _ = _open(interval_png(claim("x", values, **margins))).shape
+    assert 60 < height < 250 < width < 800
