@@ -1,1 +1,5 @@
-"""What is going on: the case, its state, its events and the worker behind it."""
+"""What is going on: one case, its state, its events, the worker that tunes. No GUI in here."""
+
+from limsup_widgets.session.session import Session
+
+__all__ = ["Session"]

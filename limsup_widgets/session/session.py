@@ -1,0 +1,297 @@
+"""The session: one case, one state, many views, one journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from torch import nn
+
+from limsup_widgets.data.journal import Event
+from limsup_widgets.data.strokes import Stroke
+from limsup_widgets.errors import LimsupError
+from limsup_widgets.session import opening, replaying
+from limsup_widgets.session.accepting import with_scribbles, write_accepted
+from limsup_widgets.session.case import Source, checked_codes
+from limsup_widgets.session.folder import SessionFolder
+from limsup_widgets.session.painting import changing_stroke, flat_pixels
+from limsup_widgets.session.showing import show
+from limsup_widgets.session.tunable import Tunable
+
+
+class Session(Tunable):
+    """Scribble, tune, look, scribble again: all that a view needs, and no view.
+
+    What can be read (labels, results, comparisons) is in :class:`~.state.State`, tuning in
+    :class:`~.tunable.Tunable`, everything else that can be done here. Every action is one event of
+    the journal.
+
+    Parameters
+    ----------
+    images
+        One or several arrays, :class:`~limsup_widgets.data.image.Image` or paths of one subject; a
+        volume counts as its planes.
+    classes
+        Names of the classes 1…K, at least two.
+    model
+        None or ``"u0"`` for the shipped network, a model file, or any module
+        ``(N, C, H, W)`` → ``(N, K, H, W)``. One for other channels or classes is adapted by the
+        first tune; until then there is no prediction.
+    truths
+        Codes ``(H, W)`` per image where they are known; they are shown as Dice, never learnt from.
+    folder
+        Where to keep everything; a folder that holds this very session is continued. Without one
+        the session lives in memory until :meth:`save`.
+    settings
+        :class:`~limsup_widgets.learn.tune.TuneSettings`; an attribute, to be replaced at any time.
+    passes, seed
+        Of Monte Carlo dropout.
+    name
+        For lists and headings.
+    normalizer
+        How inputs are normalised; by default as the card of a fitting model says, else fitted to
+        the images.
+    threads
+        CPU threads of torch, for tuning and for prediction.
+
+    Raises
+    ------
+    LimsupError
+        Anything about the arguments that cannot work, in one line.
+
+    Examples
+    --------
+    >>> session = Session(np.zeros((64, 64, 3), np.uint8), ("left", "right"))
+    >>> stroke = session.paint(np.arange(8), 1)
+    >>> session.labels(0)[0, :10].tolist(), session.can_undo
+    ([1, 1, 1, 1, 1, 1, 1, 1, 0, 0], True)
+    """
+
+    def __init__(
+        self,
+        images: Source | Sequence[Source],
+        classes: Sequence[str],
+        *,
+        folder: Path | str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(images, classes, **options)
+        if folder is not None:
+            self.save(folder)
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path | str,
+        *,
+        images: Sequence[Source] | None = None,
+        model: nn.Module | None = None,
+        recover: bool = False,
+    ) -> Session:
+        """Take up the session of a folder where it was left, also by a crash.
+
+        Parameters
+        ----------
+        images
+            Where the images are now, if their files have moved.
+        model
+            A module of the kind the session was begun with, if that is not limsup's own.
+        recover
+            If the journal is damaged, go on with what stands before the damage.
+        """
+        opening.take_over(folder)
+        place = SessionFolder(folder)
+        return cls(folder=folder, **opening.open_arguments(place, images, model, recover))
+
+    def save(self, folder: Path | str) -> None:
+        """Keep the session in a folder from now on, with all that has happened so far.
+
+        A folder that holds a session is accepted only if it is this one, and nothing has been
+        painted here yet; that session is then continued.
+        """
+        self._check_open()
+        if self._folder is not None:
+            raise LimsupError("session", got=f"kept in {self.folder} already")
+        place = SessionFolder(folder)
+        opening.take_over(place.path)
+        notes: list[str] = []
+        if place.in_use and not self._record.events:
+            resumed = opening.resume_in(place, self._record, self.case, self._networks)
+            self._history, notes = resumed
+        elif place.in_use:
+            raise LimsupError(f"folder {place.path}", got="another session", do="choose another")
+        else:
+            start = self._networks.start
+            opening.begin_in(place, self._record, self.case, start, self._card(start))
+        self._folder = place
+        self._keep(self._networks.current)
+        opening.take_over(place.path, self)
+        for note in notes:
+            self._say(note)
+
+    def paint(
+        self,
+        pixels: ArrayLike | tuple[ArrayLike, ...],
+        code: int,
+        image: int | None = None,
+        seconds: float = 0.0,
+    ) -> Stroke | None:
+        """One stroke: give ``pixels`` the class ``code`` (0 erases).
+
+        Parameters
+        ----------
+        pixels
+            A mask ``(H, W)``, flat C-order indices (n,), or rows and columns, see
+            :func:`~limsup_widgets.session.painting.flat_pixels`.
+        image
+            Index; the current image by default.
+        seconds
+            How long it took.
+
+        Returns
+        -------
+        Stroke or None
+            What changed; None if nothing did (then nothing is written down either).
+        """
+        return self.paint_codes(pixels, self.case.code(code), image, seconds)
+
+    def paint_codes(
+        self,
+        pixels: ArrayLike | tuple[ArrayLike, ...],
+        codes: ArrayLike,
+        image: int | None = None,
+        seconds: float = 0.0,
+    ) -> Stroke | None:
+        """As :meth:`paint`, with one code for each of the pixels (n,)."""
+        self._check_open()
+        i = self.case.index(self.current if image is None else image)
+        self.case.code(int(np.max(codes, initial=0)))
+        flat = flat_pixels(pixels, self.images[i].shape)
+        stroke = changing_stroke(self._history.labels[i], flat, codes, i, seconds)
+        if stroke is not None:
+            self._history.push(stroke)
+            self._record.add_stroke(stroke)
+            self.events.tell("scribbles", i)
+        return stroke
+
+    def add_stroke(self, stroke: Stroke) -> Stroke | None:
+        """Paint what someone else painted, e.g. a simulated annotator."""
+        codes = np.concatenate([np.full(length, new) for _, length, _, new in stroke.runs])
+        return self.paint_codes(stroke.pixels(), codes, stroke.image, stroke.seconds)
+
+    def import_labels(self, array: NDArray[Any], image: int | None = None) -> Stroke | None:
+        """Take codes ``(H, W)`` from elsewhere as one stroke; where they are 0 nothing changes."""
+        i = self.case.index(self.current if image is None else image)
+        shape = self.images[i].shape
+        codes = checked_codes(np.asarray(array), shape, len(self.classes), "imported labels")
+        flat = np.flatnonzero(codes)
+        return self.paint_codes(flat, codes.ravel()[flat], i)
+
+    def undo(self) -> Stroke | None:
+        """Take the last stroke back, whatever image it is on; None if there is none."""
+        return self._back_or_forth("undo", self._history.undo)
+
+    def redo(self) -> Stroke | None:
+        """Put back what was taken back last; None if there is nothing."""
+        return self._back_or_forth("redo", self._history.redo)
+
+    def predict(self, image: int | None = None) -> NDArray[np.float32]:
+        """Probabilities ``(K, H, W)`` of an image, computed if they are not there."""
+        return self.prob(self.current if image is None else image)
+
+    def toggle_previous(self) -> None:
+        """Go back to the previous network, or forth again; what is seen is what is tuned next."""
+        self._check_open()
+        self._networks.toggle()
+        self._record.add("switch", model=self.model_sha256)
+        self._tell_model()
+
+    def reset(self) -> None:
+        """Back to the start network and no scribbles; the journal still has what was there."""
+        self._check_open()
+        self._stop()
+        self._history.clear()
+        self._networks.reset()
+        self._record.add("reset")
+        for i in range(len(self.images)):
+            self.events.tell("scribbles", i)
+        self._tell_model()
+
+    def note(self, text: str) -> None:
+        """Write a remark into the journal."""
+        self._check_open()
+        self._record.add("note", text=text)
+
+    def accept(self, images: Sequence[int] | None = None) -> Path:
+        """Write the result (of all images by default) into ``accepted/``, and return that folder.
+
+        Labels are the prediction with the scribbles on top. See
+        :func:`~limsup_widgets.session.accepting.write_accepted`.
+        """
+        self._check_open()
+        if self._folder is None:
+            raise LimsupError("accept", got="a session without a folder", do="session.save(folder)")
+        chosen = [self.case.index(i) for i in images or range(len(self.images))]
+        codes, maps = {}, {}
+        network = self._networks.current
+        for i in chosen:
+            maps[i] = self._predictions.moments(network, i).kind("V")
+            codes[i] = with_scribbles(self._codes(network, i), self.labels(i))
+            self.pump.once()
+        model = network.module, network.sha256, self._card(network)
+        write_accepted(self._folder.accepted, self.case, codes, maps, model)
+        self._record.add("accept", images=chosen, model=network.sha256)
+        return self._folder.accepted
+
+    def replay(self, source: Path | str) -> Iterator[tuple[Event, float]]:
+        """Play a journal onto this session, see :func:`~limsup_widgets.session.replaying.play`."""
+        return replaying.play(self, source)
+
+    def history(self) -> tuple[Event, ...]:
+        """Everything that happened so far."""
+        return tuple(self._record.events)
+
+    def show(self, **options: Any) -> Any:
+        """Show the session in the best view there is here."""
+        return show(self, **options)
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until everything is on disk; False if it is not. Without a folder True."""
+        done = self._record.flush(timeout)
+        self.pump.once()
+        return done
+
+    def close(self) -> None:
+        """Stop a tune, save, and give the folder free; a second call does nothing."""
+        if self._closed:
+            return
+        self._stop()
+        self._keep(self._networks.current)
+        self._record.close()
+        self.pump.once()
+        self._closed = True
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _back_or_forth(self, kind: str, move: Callable[[], Stroke | None]) -> Stroke | None:
+        """Undo or redo, and bring the image it happened on to the screen."""
+        self._check_open()
+        stroke = move()
+        if stroke is not None:
+            self._record.add(kind, image=stroke.image)
+            self.events.tell("scribbles", stroke.image)
+            self.current = stroke.image
+        return stroke

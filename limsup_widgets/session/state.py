@@ -1,0 +1,209 @@
+"""What a session knows: case, labels, networks, results. Reading it changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from limsup_widgets.data.history import History
+from limsup_widgets.data.image import Image
+from limsup_widgets.errors import LimsupError
+from limsup_widgets.learn.infer import codes as codes_of
+from limsup_widgets.learn.inputs import Normalizer
+from limsup_widgets.learn.metrics import dice_per_class
+from limsup_widgets.learn.moments import Moments
+from limsup_widgets.learn.tune import TuneSettings
+from limsup_widgets.learn.weights import ModelCard
+from limsup_widgets.session import opening
+from limsup_widgets.session.case import Source, make_case
+from limsup_widgets.session.compare import Comparison, compare_codes
+from limsup_widgets.session.events import SessionEvents
+from limsup_widgets.session.folder import SessionFolder
+from limsup_widgets.session.networks import Model, Network, Networks, begin
+from limsup_widgets.session.predictions import Predictions
+from limsup_widgets.session.record import Record
+from limsup_widgets.session.regions import Region, find_regions
+
+
+class State:
+    """The part of :class:`~limsup_widgets.session.session.Session` that is only looked at."""
+
+    def __init__(
+        self,
+        images: Source | Sequence[Source],
+        classes: Sequence[str],
+        *,
+        model: Model = None,
+        truths: Sequence[NDArray[Any] | None] | None = None,
+        settings: TuneSettings | None = None,
+        passes: int = 20,
+        seed: int = 0,
+        name: str = "session",
+        normalizer: Normalizer | None = None,
+        threads: int = 1,
+    ) -> None:
+        if passes < 1:
+            raise LimsupError("passes", got=passes, expected="at least 1")
+        self.events = SessionEvents()
+        self.case = make_case(images, classes, truths)
+        self.settings, self.name, self.threads = settings or TuneSettings(), name, threads
+        start, normalizer = begin(model, self.case, normalizer)
+        self._networks = Networks(start)
+        self._predictions = Predictions(self.case, normalizer, passes, seed, threads)
+        self._history = History(self.case.shapes)
+        kept = {"settings": asdict(self.settings), "passes": passes, "seed": seed}
+        header = opening.header_of(self.case, start, normalizer, name, **kept)
+        self._record = Record(header, self.events.tell)
+        self._folder: SessionFolder | None = None
+        self._current, self._tuning, self._closed = 0, False, False
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes 1…K."""
+        return self.case.classes
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """The images that are painted on, all flat."""
+        return self.case.images
+
+    @property
+    def current(self) -> int:
+        """Index of the image on screen; set it to go to another one."""
+        return self._current
+
+    @current.setter
+    def current(self, image: int) -> None:
+        image = self.case.index(image)
+        if image != self._current:
+            self._current = image
+            self.events.tell("image", image)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the session is kept; None while it lives in memory."""
+        return self._folder.path if self._folder else None
+
+    @property
+    def model(self) -> nn.Module:
+        """The network in use; a copy of it can be tuned, it itself must not be."""
+        return self._networks.current.module
+
+    @property
+    def model_sha256(self) -> str:
+        """Checksum of the weights in use."""
+        return self._networks.current.sha256
+
+    @property
+    def normalizer(self) -> Normalizer:
+        """What turns the array of an image into the input of the network."""
+        return self._predictions.normalizer
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a prediction: no, while the network still is for other classes."""
+        return self._networks.current.ready
+
+    @property
+    def has_previous(self) -> bool:
+        """Whether there is a result from before to compare with."""
+        return self._networks.previous is not None
+
+    @property
+    def tuning(self) -> bool:
+        """Whether a tune is running; its result has not been taken over yet."""
+        return self._tuning
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a stroke to take back."""
+        return bool(self._history.done)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is a stroke to put back."""
+        return bool(self._history.undone)
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether everything done so far is on disk."""
+        return self._record.is_saved
+
+    def labels(self, image: int) -> NDArray[np.uint8]:
+        """Scribbles ``(H, W)``, codes 0 (none) and 1…K; a copy."""
+        return self._history.labels[self.case.index(image)].copy()
+
+    def truth(self, image: int) -> NDArray[np.uint8] | None:
+        """True codes ``(H, W)``, or None where they are not known."""
+        return self.case.truths[self.case.index(image)]
+
+    def prob(self, image: int) -> NDArray[np.float32]:
+        """Probabilities ``(K, H, W)``, read-only; :class:`LimsupError` while not :attr:`ready`."""
+        return self._predictions.prob(self._networks.current, self.case.index(image))
+
+    def codes(self, image: int) -> NDArray[np.uint8]:
+        """Predicted codes 1…K ``(H, W)``; all 0 while not :attr:`ready`."""
+        return self._codes(self._networks.current, image)
+
+    def moments(self, image: int) -> Moments:
+        """Mean and uncertainty of the passes; one pass for a network without dropout."""
+        return self._predictions.moments(self._networks.current, self.case.index(image))
+
+    def uncertainty(self, image: int, kind: str = "V") -> NDArray[np.float32]:
+        """``"A"``, ``"E"`` or their sum ``"V"``, summed over classes, ``(H, W)``."""
+        return self.moments(image).kind(kind)
+
+    def compare(self, image: int) -> Comparison:
+        """The previous network's result against the current one's."""
+        before = self._networks.previous
+        if before is None:
+            raise LimsupError("comparison", got="no previous network", do="tune first")
+        pair = self._codes(before, image), self.codes(image)
+        return compare_codes(*pair, len(self.classes), self.truth(image))
+
+    def dice(self, image: int | Iterable[int] | None = None) -> NDArray[np.float64]:
+        """Dice per class ``(K,)``, pixels of the images pooled; by default of all with a truth."""
+        every = range(len(self.images)) if image is None else image
+        asked = [every] if isinstance(every, int) else list(every)
+        known = [i for i in asked if self.truth(i) is not None]
+        if not known or (image is not None and len(known) < len(asked)):
+            raise LimsupError("Dice", got="no truth", do="give truths=… to the session")
+        truths = [truth for i in known if (truth := self.truth(i)) is not None]
+        return dice_per_class([self.codes(i) for i in known], truths, len(self.classes))
+
+    def where_next(self, n: int = 5, image: int | str | None = None) -> list[Region]:
+        """The ``n`` places where a stroke would tell most, the best first.
+
+        ``image`` is an index, None for the current one, or ``"all"``. See
+        :func:`~limsup_widgets.session.regions.find_regions`.
+        """
+        if image == "all":
+            asked = list(range(len(self.images)))
+        else:
+            asked = [self.current if image is None else self.case.index(int(image))]
+        regions = [
+            region
+            for i in asked
+            for region in find_regions(self.uncertainty(i), self.labels(i), n, image=i)
+        ]
+        return sorted(regions, key=lambda region: -region.score)[:n]
+
+    def _codes(self, network: Network, image: int) -> NDArray[np.uint8]:
+        image = self.case.index(image)
+        if not network.ready:
+            return np.zeros(self.images[image].shape, np.uint8)
+        return codes_of(self._predictions.prob(network, image))
+
+    def _card(self, network: Network) -> ModelCard:
+        """The card of a network: its own, as long as nothing here has changed it."""
+        own: ModelCard | None = getattr(network.module, "card", None)
+        if own is not None and network is self._networks.start:
+            return own
+        mean, std = self.normalizer.mean, self.normalizer.std
+        return ModelCard(self.name, self.classes, mean, std, command="limsup session")

@@ -1,0 +1,192 @@
+"""Tuning as a view or a cell asks for it: begun, followed, cancelled, waited for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from limsup_widgets.errors import LimsupError
+from limsup_widgets.learn.tune import TuneStep
+from limsup_widgets.session.folder import SessionFolder
+from limsup_widgets.session.networks import Network, begin, shell
+from limsup_widgets.session.progress import text_bar
+from limsup_widgets.session.pump import Pump
+from limsup_widgets.session.state import State
+from limsup_widgets.session.tuning import Tuned, TuneRequest, check_request, tune_network
+from limsup_widgets.session.worker import Outcome, Tuner, explain
+
+
+class Tunable(State):
+    """The part of :class:`~limsup_widgets.session.session.Session` that tunes.
+
+    One path for both ways of asking: :meth:`tune` starts the same thread as :meth:`start_tune`, and
+    lets events run until it is done. All state is changed in the thread that made the session.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.pump = Pump()
+        self._tuner = Tuner(self.threads)
+        self._failure: BaseException | None = None
+        here = threading.current_thread()
+        self._tuner.progress.connect(self._stepped, thread=here)
+        self._tuner.message.connect(self._say, thread=here)
+        self._tuner.finished.connect(self._finished, thread=here)
+
+    def tune(self, progress: bool = True) -> None:
+        """Tune on all scribbles and wait for it; other events run meanwhile.
+
+        An interrupt (Ctrl-C, the kernel's stop button) leaves the previous network.
+
+        Raises
+        ------
+        LimsupError
+            Fewer than two classes scribbled, a tune running already, or the tune failed; then the
+            previous network is in use.
+        """
+        if self._tuning:
+            raise LimsupError("tune", got="one is running", do="wait() or cancel()")
+        self._begin_tune(self._request())
+        with text_bar(self.events.progress, self.settings.steps, progress):
+            try:
+                self.pump.until(lambda: not self._tuning)
+            except KeyboardInterrupt:
+                self._stop()
+                raise
+        if isinstance(self._failure, LimsupError):
+            raise self._failure
+        if self._failure is not None:
+            raise LimsupError(f"tune failed: {explain(self._failure)}") from self._failure
+
+    def start_tune(self) -> bool:
+        """Begin to tune in the background and return; what cannot work becomes a message."""
+        if self._tuning:
+            self._say("a tune is running: wait for it, or cancel it")
+            return False
+        try:
+            request = self._request()
+        except LimsupError as error:
+            self._say(str(error))
+            return False
+        self._begin_tune(request)
+        return True
+
+    def cancel(self) -> None:
+        """Stop the tune at its next step; the previous network stays in use."""
+        self._tuner.cancel()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Let events run until no tune is running; False if ``timeout`` seconds pass first."""
+        return self.pump.until(lambda: not self._tuning, timeout)
+
+    def pause(self, seconds: float) -> None:
+        """Let events run for a while."""
+        self.pump.until(lambda: False, seconds)
+
+    def add_pump(self, guest: Callable[[], object]) -> None:
+        """Call ``guest`` too whenever the session lets events run."""
+        self.pump.add(guest)
+
+    def adopt(self, module: nn.Module) -> None:
+        """Use a copy of a network that was tuned elsewhere, as if it had been tuned here.
+
+        Raises :class:`LimsupError` if it is for other channels or classes.
+        """
+        self._check_open()
+        network, _ = begin(module, self.case, self.normalizer)
+        if not network.ready:
+            raise LimsupError("network", got="other channels or classes", do="adapt it first")
+        self._networks.swap_in(network)
+        self._keep(network)
+        self._record.add("tune_end", status="done", model=network.sha256, adopted=True)
+        self._tell_model()
+
+    def load_network(self, folder: Path | str, sha256: str) -> nn.Module:
+        """A network from the folder of a session with the same images and the same start."""
+        place = SessionFolder(folder)
+        return place.network(sha256, shell(self._networks.start, self.case))
+
+    def _request(self) -> TuneRequest:
+        """What to tune on, as it is now; raises :class:`LimsupError` below two classes."""
+        self._check_open()
+        scribbled = check_request(self._history.labels, len(self.classes))
+        self._tuner.threads = self.threads
+        return TuneRequest(
+            network=self._networks.current,
+            inputs=tuple(self._predictions.input(i) for i in scribbled),
+            labels=tuple(self.labels(i) for i in scribbled),
+            classes=len(self.classes),
+            settings=self.settings,
+            passes=self._predictions.passes,
+            seed=self._predictions.seed,
+            show=(self.current, self._predictions.input(self.current)),
+            keep=self._keep,
+        )
+
+    def _begin_tune(self, request: TuneRequest) -> None:
+        self._tuning, self._failure = True, None
+        self._record.add("tune_start", model=self.model_sha256, settings=asdict(request.settings))
+        self.events.tell("tuning", "started")
+        self._tuner.start(partial(tune_network, request))
+
+    def _stepped(self, step: TuneStep) -> None:
+        self.events.tell("progress", step)
+
+    def _finished(self, outcome: Outcome) -> None:
+        """Take over what the thread made, whole, or leave everything as it was."""
+        self._tuning, self._failure = False, outcome.error
+        facts: dict[str, Any] = {"status": outcome.status}
+        if isinstance(outcome.result, Tuned):
+            tuned = outcome.result
+            self._networks.swap_in(tuned.network)
+            self._predictions.keep_prob(tuned.network.sha256, tuned.image, tuned.prob)
+            facts["model"] = tuned.network.sha256
+            facts |= {"loss": round(tuned.loss, 6), "seconds": round(tuned.seconds, 3)}
+        if outcome.status == "failed":
+            facts["reason"] = explain(outcome.error)
+            self._say(f"tune failed: {facts['reason']} The previous network stays in use.")
+        self._record.add("tune_end", **facts)
+        if outcome.status == "done":
+            self._tell_model()
+        self.events.tell("tuning", outcome.status)
+
+    def _stop(self) -> None:
+        """Cancel a tune and see it ended, also if its last signal was lost to an interrupt."""
+        if not self._tuning:
+            return
+        self._tuner.cancel()
+        self._tuner.join()
+        self.pump.once()
+        if self._tuning:
+            self._finished(Outcome("cancelled"))
+
+    def _keep(self, network: Network) -> None:
+        """Write a network into the folder, if there is one; called from both threads."""
+        if self._folder is None:
+            return
+        try:
+            self._folder.keep_network(network.module, network.sha256, self._card(network))
+        except (OSError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:160]
+            self._tuner.tell(
+                self._tuner.message,
+                f"network not saved: {reason}. It stays in use; closing the session tries again",
+            )
+
+    def _say(self, line: str) -> None:
+        self.events.tell("message", line)
+
+    def _tell_model(self) -> None:
+        """Every prediction is another one now."""
+        self.events.tell("model", self.model_sha256)
+        self.events.tell("prediction", self.current)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise LimsupError("session", got="closed", do="Session.open(folder)")
