@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ class Parameters:
     haematoxylin_strength: float = 1.0
     pas_strength: float = 1.0
     spacing: float = 23.0
-    gap: float = 4.0
+    gap: float = 3.1
     missing_tubules: float = 0.04
     lumen: float = 0.42
     casts: float = 0.03
@@ -38,7 +39,7 @@ class Parameters:
     membrane: float = 0.75
     interstitial_nuclei: float = 0.004
     sclerosis: float = 0.03
-    blur: float = 0.8
+    blur: float = 0.6
 
 
 def subject_parameters(
@@ -89,7 +90,7 @@ def _control(rng: np.random.Generator) -> Parameters:
     base = Parameters()
 
     def jitter(value: float, relative: float) -> float:
-        return value * float(np.exp(rng.normal(0, relative)))
+        return value * math.exp(rng.normal(0, relative))
 
     return replace(
         base,
@@ -111,14 +112,16 @@ def _shift(
 ) -> Parameters:
     """Add ``s`` times a uniform draw per property; draws do not depend on ``dials``."""
     p = healthy
-    turned_h = _turn(p.haematoxylin, s * rng.uniform(0.05, 0.30), rng)
-    turned_p = _turn(p.pas, s * rng.uniform(0.05, 0.35), rng)
-    changes = {
+    turned_h = _turn(p.haematoxylin, s * rng.uniform(0.05, 0.25), rng)
+    turned_p = _turn(p.pas, s * rng.uniform(0.05, 0.30), rng)
+    stronger_h = math.exp(s * rng.uniform(-0.35, 0.35))
+    stronger_p = math.exp(s * rng.uniform(-0.4, 0.4))
+    changes: dict[str, dict[str, Any]] = {
         "stain": {
             "haematoxylin": turned_h,
             "pas": turned_p,
-            "haematoxylin_strength": p.haematoxylin_strength * np.exp(s * rng.uniform(-0.4, 0.4)),
-            "pas_strength": p.pas_strength * np.exp(s * rng.uniform(-0.45, 0.45)),
+            "haematoxylin_strength": p.haematoxylin_strength * stronger_h,
+            "pas_strength": p.pas_strength * stronger_p,
         },
         "architecture": {
             "gap": p.gap + s * rng.uniform(0, 7),
@@ -126,13 +129,13 @@ def _shift(
             "lumen": p.lumen * (1 + s * rng.uniform(-0.5, 0.4)),
         },
         "inflammation": {
-            "interstitial_nuclei": p.interstitial_nuclei + s * rng.uniform(0, 0.03),
+            "interstitial_nuclei": p.interstitial_nuclei + s * rng.uniform(0, 0.02),
         },
         "density": {
-            "stroma": p.stroma + s * rng.uniform(0, 0.30),
-            "epithelium": p.epithelium - s * rng.uniform(0, 0.18),
-            "membrane": p.membrane - s * rng.uniform(0, 0.4),
-            "casts": p.casts + s * rng.uniform(0, 0.6),
+            "stroma": p.stroma + s * rng.uniform(0, 0.14),
+            "epithelium": p.epithelium - s * rng.uniform(0, 0.08),
+            "membrane": p.membrane - s * rng.uniform(0, 0.22),
+            "casts": p.casts + s * rng.uniform(0, 0.4),
         },
         "sclerosis": {"sclerosis": p.sclerosis + s * rng.uniform(0, 0.7)},
         "blur": {"blur": p.blur + s * rng.uniform(0, 0.6)},

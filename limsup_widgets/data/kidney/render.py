@@ -10,9 +10,12 @@ from scipy import ndimage as ndi
 
 from limsup_widgets.data.kidney.anatomy import draw_tissue
 from limsup_widgets.data.kidney.parameters import Parameters
+from limsup_widgets.data.kidney.tissue import smooth_noise
+from limsup_widgets.errors import LimsupError
 
 DENSITY = 1.15
 GLASS = 0.97
+SMALLEST = 16
 
 
 def render(
@@ -27,7 +30,7 @@ def render(
     seed
         Everything random in this image.
     shape
-        ``(H, W)``.
+        ``(H, W)``, both at least 16; :class:`LimsupError` otherwise.
 
     Returns
     -------
@@ -36,6 +39,8 @@ def render(
     truth
         (H, W) uint8, codes 1…4.
     """
+    if min(shape) < SMALLEST:
+        raise LimsupError("field of view", got=shape, expected=f"sides of at least {SMALLEST}")
     rng = np.random.default_rng(seed)
     tissue = draw_tissue(parameters, rng, shape)
     return stain(tissue.haematoxylin, tissue.pas, parameters, rng), tissue.truth
@@ -54,8 +59,7 @@ def stain(
     density = h[..., None] * np.asarray(p.haematoxylin, np.float32)
     density = density + q[..., None] * np.asarray(p.pas, np.float32)
     light = GLASS * np.exp(-DENSITY * density)
-    slow = ndi.zoom(rng.normal(0, 1, (4, 5)), (h.shape[0] / 4, h.shape[1] / 5), order=3)
-    light *= 1 + 0.03 * slow[: h.shape[0], : h.shape[1], None] / 2
-    light += rng.normal(0, 0.012, light.shape)
-    light += rng.normal(0, 0.012, h.shape)[..., None]
+    light *= 1 + 0.012 * smooth_noise(rng, h.shape, 50)[..., None]
+    light += rng.normal(0, 0.007, light.shape)
+    light += rng.normal(0, 0.007, h.shape)[..., None]
     return (np.clip(light, 0, 1) * 255).astype(np.uint8)
