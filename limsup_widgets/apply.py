@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from torch import nn
 from tqdm import tqdm
 
-from limsup_widgets.data.image import Image
 from limsup_widgets.data.readers import find_images, image_name, read_image
 from limsup_widgets.errors import LimsupError
-from limsup_widgets.learn.biomarker import area_fractions
-from limsup_widgets.learn.dropout import has_dropout
-from limsup_widgets.learn.infer import codes, predict
-from limsup_widgets.learn.moments import mc_moments
-from limsup_widgets.learn.weights import ModelCard, load_model, model_sha256
+from limsup_widgets.labelling import AreaTable, label_image
+from limsup_widgets.learn.weights import load_model
 from limsup_widgets.session.export import write_like
-from limsup_widgets.session.predictions import deterministic_moments, on_best_device
+from limsup_widgets.session.predictions import on_best_device
 
 TABLE = "areas.csv"
 _ENDS = (".tif", ".nii.gz")
@@ -37,14 +28,6 @@ class Summary:
     done: int
     failed: int
     table: Path
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """Labels (codes 1…K) and uncertainty of one image, each (H, W) or (D, H, W)."""
-
-    labels: NDArray[np.uint8]
-    uncertainty: NDArray[np.float32]
 
 
 def apply_model(
@@ -90,14 +73,16 @@ def apply_model(
     target.mkdir(parents=True, exist_ok=True)
     done = 0
     with (
-        _Table(target / TABLE, network, passes) as table,
+        AreaTable(target / TABLE, network, passes) as table,
         on_best_device(network) as module,
         tqdm(names.items(), unit="image", disable=not progress) as bar,
     ):
         for path, name in bar:
+            for earlier in _results(target, name):
+                earlier.unlink()
             try:
                 image = read_image(path)
-                result = label_image(module, image, passes, seed)
+                result = label_image(module, image, passes, seed, progress)
                 write_like(target / f"{name}.labels", result.labels, image)
                 write_like(target / f"{name}.uncertainty", result.uncertainty, image)
             except (LimsupError, OSError, RuntimeError, MemoryError) as error:
@@ -105,52 +90,11 @@ def apply_model(
                 reason = " ".join(str(error).split()) or type(error).__name__
                 said = reason if path.name in reason else f"{path.name}: {reason}"
                 bar.write(f"limsup: {said}", file=sys.stderr)
-                table.add(path, reason, None)
+                table.add(path, said, None)
                 continue
             table.add(path, "ok", result)
             done += 1
     return Summary(done, len(names) - done, target / TABLE)
-
-
-def label_image(module: nn.Module, image: Image, passes: int = 20, seed: int = 0) -> Result:
-    """Most probable class and uncertainty V of an image; a volume plane by plane.
-
-    Raises
-    ------
-    LimsupError
-        If the network was made for another number of channels.
-    """
-    card = _card(module)
-    if image.channels != len(card.mean):
-        raise LimsupError(
-            str(image.path or image.name),
-            got=f"{image.channels} channel(s)",
-            expected=f"{len(card.mean)} as the network was tuned on",
-            do="convert the image, or tune a network on images of this kind",
-        )
-    parts = [_label_plane(module, card, plane, passes, seed) for plane in image.planes()]
-    if not image.is_volume:
-        return parts[0]
-    return Result(
-        np.stack([part.labels for part in parts]), np.stack([part.uncertainty for part in parts])
-    )
-
-
-def _label_plane(
-    module: nn.Module, card: ModelCard, plane: Image, passes: int, seed: int
-) -> Result:
-    x = card.normalizer(plane.array)
-    prob = predict(module, x)
-    live = has_dropout(module)
-    moments = mc_moments(module, x, passes, seed) if live else deterministic_moments(prob)
-    return Result(codes(prob), moments.kind("V").astype(np.float32))
-
-
-def _card(module: nn.Module) -> ModelCard:
-    card = getattr(module, "card", None)
-    if not isinstance(card, ModelCard):
-        raise LimsupError("network", got="no card", expected="a file written by limsup")
-    return card
 
 
 def _output_names(paths: Sequence[Path]) -> dict[Path, str]:
@@ -173,10 +117,8 @@ def _check_target(source: Path, target: Path, names: Sequence[str], overwrite: b
         )
     if target.exists() and not target.is_dir():
         raise LimsupError(str(target), got="a file", expected="a folder for results")
-    kinds = [f"{name}.{kind}" for name in names for kind in ("labels", "uncertainty")]
-    stems = [target / stem for stem in kinds]
-    files = [target / TABLE, *(stem.with_name(stem.name + end) for stem in stems for end in _ENDS)]
-    earlier = [file for file in files if file.exists()]
+    table = [target / TABLE] if (target / TABLE).exists() else []
+    earlier = [*table, *(file for name in names for file in _results(target, name))]
     if earlier and not overwrite:
         raise LimsupError(
             str(target),
@@ -185,38 +127,7 @@ def _check_target(source: Path, target: Path, names: Sequence[str], overwrite: b
         )
 
 
-class _Table:
-    """The CSV file, written row by row so that nothing is lost when a long run is stopped."""
-
-    def __init__(self, path: Path, network: nn.Module, passes: int) -> None:
-        self.classes = _card(network).classes
-        self.passes = passes if has_dropout(network) else 1
-        self.model = model_sha256(network)
-        self.path = path
-
-    def __enter__(self) -> _Table:
-        self.file = self.path.open("w", newline="", encoding="utf-8")
-        self.rows = csv.writer(self.file)
-        head = ("image", "status", *self.classes, "mean_uncertainty", "pixels", "passes", "model")
-        self._write(head)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.file.close()
-
-    def add(self, path: Path, status: str, result: Result | None) -> None:
-        """One image: its fractions, or empty fields if it failed."""
-        self._write((path.name, status, *self._numbers(result), self.passes, self.model))
-
-    def _numbers(self, result: Result | None) -> Iterator[Any]:
-        if result is None:
-            yield from [""] * (len(self.classes) + 2)
-            return
-        for fraction in area_fractions(result.labels, len(self.classes)):
-            yield f"{fraction:.6f}"
-        yield f"{result.uncertainty.mean():.6f}"
-        yield result.labels.size
-
-    def _write(self, row: Sequence[Any]) -> None:
-        self.rows.writerow(row)
-        self.file.flush()
+def _results(target: Path, name: str) -> list[Path]:
+    """What an earlier run has written for the image of that name."""
+    files = [target / f"{name}.{kind}{end}" for kind in ("labels", "uncertainty") for end in _ENDS]
+    return [file for file in files if file.exists()]
