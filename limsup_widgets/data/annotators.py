@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,7 +20,12 @@ from scipy.interpolate import make_interp_spline
 from limsup_widgets.data.strokes import Stroke
 from limsup_widgets.errors import LimsupError
 
+if TYPE_CHECKING:
+    from limsup_widgets.data.kidney import Subject
+
 Floats = NDArray[np.float64]
+PLATEAU = 6.0
+"""Deeper than this, in pixels, one place of a class is as good as another."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,8 @@ class Style:
     Parameters
     ----------
     strokes_per_class
-        Strokes per class code 1…K, as a mapping; a code that is missing gets ``other_classes``.
+        Most strokes per class code 1…K (fewer where a class has no fresh place left); a code
+        that is missing gets ``other_classes``.
     steps_per_class
         Longest walk along the ridge in steps of about a pixel; missing codes as above.
     other_classes
@@ -66,7 +72,7 @@ class Style:
     margin
         Least distance in pixels from the brush's path to another class, where there is room.
     stray
-        Share of strokes that run on straight, over the border.
+        Share of strokes that slip, over the border as a rule.
     wobble
         Pixels (SD) by which the hand misses the ridge.
     """
@@ -90,14 +96,14 @@ class Style:
 
 STYLES: Mapping[str, Style] = MappingProxyType(
     {
-        "main": Style({1: 14, 2: 14, 3: 4, 4: 5}, {1: 26, 2: 14, 3: 22, 4: 22}),
+        "main": Style({1: 14, 2: 14, 3: 4, 4: 5}, {1: 22, 2: 12, 3: 18, 4: 18}),
         "secondary": Style(
             {1: 4, 2: 12, 3: 2, 4: 3},
-            {1: 12, 2: 8, 3: 12, 4: 12},
-            other_classes=(3, 10),
+            {1: 8, 2: 4, 3: 8, 4: 8},
+            other_classes=(3, 8),
             margin=1.0,
-            stray=0.15,
-            wobble=0.4,
+            stray=0.25,
+            wobble=0.6,
         ),
     }
 )
@@ -169,6 +175,23 @@ def annotate(
     return drawn
 
 
+def annotate_subject(
+    subject: Subject,
+    style: Literal["main", "secondary"] | Style = "main",
+    fraction: float = 1.0,
+) -> list[Stroke]:
+    """Scribble the tuning images of a simulated patient, always the same way.
+
+    Strokes of image i carry ``image=i``; see :func:`annotate`.
+    """
+    seed = int(np.random.SeedSequence(subject.seed).generate_state(1)[0])
+    return [
+        stroke
+        for i in subject.tune
+        for stroke in annotate(subject.truth(i), style, fraction, seed=seed, image=i)
+    ]
+
+
 def scribble_labels(strokes: Iterable[Stroke], shape: tuple[int, int]) -> NDArray[np.uint8]:
     """The strokes painted in order on an empty label image (H, W): codes 0…K."""
     labels = np.zeros(shape, np.uint8)
@@ -203,14 +226,18 @@ def _class_paths(
     region: NDArray[np.bool_], hand: Style, code: int, rng: np.random.Generator
 ) -> list[tuple[Floats, float]]:
     """``(path (n, 2), width)`` per stroke of one class; starts are spread over the ridge."""
-    depth = ndi.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
+    depth = np.minimum(ndi.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1], PLATEAU)
     ridge = region & (depth >= ndi.maximum_filter(depth, 3) - 0.5)
     roomy = ridge & (depth >= hand.margin)
     candidates = np.argwhere(roomy if roomy.any() else ridge)
     taken = np.zeros(region.shape, bool)
     drawn = []
     for _ in range(hand.strokes(code)):
-        start = _start(candidates, taken, rng)
+        free = candidates[~taken[tuple(candidates.T)]]
+        if not len(free):
+            break
+        y, x = free[rng.integers(len(free))].tolist()
+        start = (y, x)
         steps = int(rng.integers(hand.steps(code) // 2, hand.steps(code) + 1))
         path = _spline(_walk(depth, start, steps, hand.margin, rng))
         path = path + rng.normal(0, 1, 2) * hand.wobble
@@ -222,16 +249,6 @@ def _class_paths(
         taken.flat[_brush(path, 4 * hand.width, region.shape)] = True
         drawn.append((path, width))
     return drawn
-
-
-def _start(
-    candidates: NDArray[np.intp], taken: NDArray[np.bool_], rng: np.random.Generator
-) -> tuple[int, int]:
-    """A random ridge pixel, away from earlier strokes while there is such a place."""
-    free = candidates[~taken[candidates[:, 0], candidates[:, 1]]]
-    pool = free if len(free) else candidates
-    y, x = pool[rng.integers(len(pool))]
-    return int(y), int(x)
 
 
 def _walk(
@@ -247,7 +264,7 @@ def _walk(
         angles = heading + turns
         ys, xs = y + np.sin(angles), x + np.cos(angles)
         ahead = ndi.map_coordinates(depth, [ys, xs], order=1, mode="constant")
-        score = np.minimum(ahead, 4) - 0.4 * np.abs(turns) + rng.normal(0, 0.15, len(turns))
+        score = ahead - 0.4 * np.abs(turns) + rng.normal(0, 0.15, len(turns))
         best = int(np.argmax(np.where(ahead >= room, score, -np.inf)))
         if ahead[best] < room:
             break
@@ -267,12 +284,11 @@ def _spline(path: Floats) -> Floats:
 
 
 def _run_on(path: Floats, rng: np.random.Generator) -> Floats:
-    """The hand does not stop: straight on for 5 to 11 pixels, whatever lies there."""
+    """The hand slips sideways: on for 7 to 14 pixels, whatever lies there."""
     ahead = path[-1] - path[max(0, len(path) - 4)]
-    angle = rng.uniform(0, 2 * np.pi)
-    size = np.hypot(*ahead)
-    way = ahead / size if size > 0 else np.array([np.sin(angle), np.cos(angle)])
-    return np.vstack([path, path[-1] + way * np.arange(0.5, rng.uniform(5, 11), 0.5)[:, None]])
+    turn = np.arctan2(ahead[0], ahead[1]) + rng.uniform(-1.3, 1.3)
+    way = np.array([np.sin(turn), np.cos(turn)])
+    return np.vstack([path, path[-1] + way * np.arange(0.5, rng.uniform(7, 14), 0.5)[:, None]])
 
 
 def _inside(path: Floats, depth: Floats, margin: float) -> Floats:
