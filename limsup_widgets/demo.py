@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 from tqdm import tqdm
 
-from limsup_widgets.data.annotators import annotate, scribble_labels
+from limsup_widgets.data.annotators import annotate, annotate_subject, scribble_labels
 from limsup_widgets.data.ihc import IHC_CLASSES, ihc_image, ihc_reference
 from limsup_widgets.data.image import Image
 from limsup_widgets.data.kidney import CLASSES, Subject, kidney_cohort
@@ -24,22 +23,17 @@ from limsup_widgets.data.label_files import check_scribbles, read_labels
 from limsup_widgets.data.readers import read_image
 from limsup_widgets.errors import LimsupError
 from limsup_widgets.learn import rivals
-from limsup_widgets.learn.adapt import adapt
 from limsup_widgets.learn.biomarker import area_fractions
-from limsup_widgets.learn.device import best_device, torch_threads
+from limsup_widgets.learn.device import best_device
 from limsup_widgets.learn.infer import codes
-from limsup_widgets.learn.inputs import Normalizer
 from limsup_widgets.learn.metrics import agreement, dice_per_class, mean_dice
-from limsup_widgets.learn.moments import Moments, mc_moments
-from limsup_widgets.learn.tune import TuneSettings, tune_steps
-from limsup_widgets.learn.unet import UNet
-from limsup_widgets.learn.weights import load_u0
+from limsup_widgets.learn.moments import Moments
+from limsup_widgets.session.session import Session
 
 DEMO_PATIENT = "p16"
-"""The patient whose untuned Dice is the (lower) median of the cohort, fixed in advance."""
-PASSES = 20
-FOREIGN_STEPS = 80
-"""Steps for classes that U0 has never seen: its head starts from a fit, not from training."""
+"""The patient with the (lower) median Dice of U0 over the cohort, fixed in advance."""
+
+Codes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -52,130 +46,107 @@ class Round:
     title: str
     image: NDArray[Any]
     classes: tuple[str, ...]
-    scribbles: NDArray[np.uint8]
-    before: NDArray[np.uint8]
-    after: NDArray[np.uint8]
+    scribbles: Codes
+    before: Codes
+    after: Codes
     uncertainty: NDArray[np.float32]
-    truth: NDArray[np.uint8] | None = None
+    truth: Codes | None = None
     scribbled: NDArray[Any] | None = None
     numbers: dict[str, Any] = field(default_factory=dict)
 
 
-def _tune(
-    network: UNet,
-    inputs: Sequence[Tensor],
-    labels: Sequence[NDArray[np.uint8]],
-    steps: int,
-    seed: int,
-) -> float:
-    """Tune in place with a progress bar; seconds it took."""
-    settings = TuneSettings(steps=steps, seed=seed)
+def timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    """Result of ``work`` and the seconds it took."""
     start = time.perf_counter()
-    with tqdm(total=steps, desc="tuning", unit="step") as bar:
-        for report in tune_steps(network, inputs, labels, settings):
-            bar.set_postfix(loss=f"{report.loss:.3f}")
-            bar.update()
-    return time.perf_counter() - start
+    return work(), time.perf_counter() - start
 
 
-def _look(network: UNet, inputs: Sequence[Tensor], seed: int) -> tuple[list[Moments], float]:
+def look(session: Session, images: Sequence[int]) -> tuple[list[Moments], float]:
     """Moments of every image, and seconds per image."""
-    start = time.perf_counter()
-    found = [
-        mc_moments(network, x, PASSES, seed) for x in tqdm(inputs, "uncertainty", unit="image")
-    ]
-    return found, (time.perf_counter() - start) / len(found)
+    bar = tqdm(images, "uncertainty", unit="image")
+    found, seconds = timed(lambda: [session.moments(i) for i in bar])
+    return found, seconds / len(found)
 
 
-def _rounded(values: NDArray[np.floating]) -> list[float | None]:
+def rounded(values: NDArray[np.floating]) -> list[float | None]:
+    """Numbers for the result file, None where there is none."""
     return [None if np.isnan(v) else round(float(v), 4) for v in values]
 
 
-def patient_round(subject: Subject, seed: int = 0) -> Round:
-    """Tune U0^D on the patient's seven scribbled images; Dice on the three others, pooled."""
-    network = load_u0(dropout=True).to(best_device())
-    truths = [subject.truth(i) for i in subject.test]
-    labels = [
-        scribble_labels(annotate(subject.truth(i), seed=seed + i), subject.truth(i).shape)
-        for i in subject.tune
-    ]
-    prepare = network.card.normalizer
-    tests = [prepare(subject.image(i)) for i in subject.test]
-    before, _ = _look(network, tests, seed)
-    seconds = _tune(network, [prepare(subject.image(i)) for i in subject.tune], labels, 40, seed)
-    after, look_seconds = _look(network, tests, seed)
-    dice = [
-        dice_per_class([codes(m.mean) for m in found], truths, len(CLASSES))
-        for found in (before, after)
-    ]
-    return _patient_result(subject, labels, before, after, dice, (seconds, look_seconds))
+def mean_area(images: Sequence[Codes], classes: int) -> list[float | None]:
+    """Area fraction of each class, mean over images."""
+    return rounded(np.mean([area_fractions(c, classes) for c in images], axis=0))
 
 
-def _patient_result(
-    subject: Subject,
-    labels: Sequence[NDArray[np.uint8]],
-    before: Sequence[Moments],
-    after: Sequence[Moments],
-    dice: Sequence[NDArray[np.float64]],
-    seconds: tuple[float, float],
-) -> Round:
-    fractions = [
-        np.mean([area_fractions(c, len(CLASSES)) for c in codes_], axis=0)
-        for codes_ in (
-            [codes(m.mean) for m in before],
-            [codes(m.mean) for m in after],
-            [subject.truth(i) for i in subject.test],
-        )
-    ]
+def patient_round(subject: Subject, folder: Path, seed: int = 0) -> Round:
+    """Tune on the patient's seven scribbled images; Dice on the three others, pixels pooled."""
+    tests = list(subject.test)
+    truths = [subject.truth(i) for i in tests]
+    images = [Image.from_array(subject.image(i), f"{subject.id}_{i}") for i in range(10)]
+    known = [subject.truth(i) if i in tests else None for i in range(10)]
+    with Session(
+        images, CLASSES, truths=known, folder=folder, seed=seed, name=f"patient {subject.id}"
+    ) as session:
+        for stroke in annotate_subject(subject):
+            session.add_stroke(stroke)
+        before, _ = look(session, tests)
+        _, tune_seconds = timed(session.tune)
+        after, look_seconds = look(session, tests)
+        session.accept()
+        scribbled = [session.labels(i) for i in subject.tune]
+    predicted = [[codes(m.mean) for m in found] for found in (before, after)]
+    dice = [dice_per_class(p, truths, len(CLASSES)) for p in predicted]
     numbers = {
         "id": subject.id,
         "dice_before": round(mean_dice(dice[0]), 4),
         "dice_after": round(mean_dice(dice[1]), 4),
-        "dice_per_class_before": _rounded(dice[0]),
-        "dice_per_class_after": _rounded(dice[1]),
-        "scribbled_pixels": int(sum((y > 0).sum() for y in labels)),
-        "tune_seconds": round(seconds[0], 2),
-        "uncertainty_seconds": round(seconds[1], 3),
-        "mc_passes": PASSES,
-        "area_before": _rounded(fractions[0]),
-        "area_after": _rounded(fractions[1]),
-        "area_true": _rounded(fractions[2]),
+        "dice_per_class_before": rounded(dice[0]),
+        "dice_per_class_after": rounded(dice[1]),
+        "scribbled_pixels": int(sum((y > 0).sum() for y in scribbled)),
+        "tune_seconds": round(tune_seconds, 2),
+        "uncertainty_seconds": round(look_seconds, 3),
+        "mc_passes": after[0].passes,
+        "area_before": mean_area(predicted[0], len(CLASSES)),
+        "area_after": mean_area(predicted[1], len(CLASSES)),
+        "area_true": mean_area(truths, len(CLASSES)),
     }
-    shown = subject.test[0]
     return Round(
         title=f"Patient {subject.id}: a test image, never scribbled",
-        image=subject.image(shown),
+        image=subject.image(tests[0]),
         classes=CLASSES,
-        scribbles=labels[0],
+        scribbles=scribbled[0],
         scribbled=subject.image(subject.tune[0]),
-        before=codes(before[0].mean),
-        after=codes(after[0].mean),
+        before=predicted[0][0],
+        after=predicted[1][0],
         uncertainty=after[0].kind("V"),
-        truth=subject.truth(shown),
+        truth=truths[0],
         numbers=numbers,
     )
 
 
 def image_round(
     image: Image,
-    labels: NDArray[np.uint8],
+    labels: Codes,
     classes: Sequence[str],
-    reference: NDArray[np.uint8] | None = None,
+    folder: Path,
+    reference: Codes | None = None,
     seed: int = 0,
 ) -> Round:
-    """Fit a network whose classes U0 has never seen to the scribbles of one image.
+    """Tune a network on the scribbles of one image, whatever its classes.
 
     *Before* is the class whose scribbles have the nearest mean colour; the rival is a random forest
     on multi-scale features. Scribbled pixels are left out of every score.
     """
     check_scribbles(labels, len(classes))
+    with Session([image], classes, folder=folder, seed=seed, name=image.name) as session:
+        session.import_labels(labels)
+        _, tune_seconds = timed(session.tune)
+        (moments,), look_seconds = look(session, [0])
+        session.accept()
     array = image.array
-    network, x = _foreign_network(array, labels, len(classes))
-    seconds = _tune(network, [x], [labels], FOREIGN_STEPS, seed)
-    moments, look_seconds = _look(network, [x], seed)
     results = {
         "before": rivals.nearest_class_mean([array], [labels], [array])[0],
-        "after": codes(moments[0].mean),
+        "after": codes(moments.mean),
         "random_forest": rivals.random_forest([array], [labels], [array], seed)[0],
     }
     numbers: dict[str, Any] = {
@@ -183,15 +154,14 @@ def image_round(
         "shape": list(array.shape),
         "classes": list(classes),
         "scribbled_pixels": int((labels > 0).sum()),
-        "tune_seconds": round(seconds, 2),
+        "tune_seconds": round(tune_seconds, 2),
         "uncertainty_seconds": round(look_seconds, 3),
-        "mc_passes": PASSES,
+        "mc_passes": moments.passes,
     }
     for key, predicted in results.items():
         if reference is not None:
-            score = agreement(predicted, reference, where=labels == 0)
-            numbers[f"agreement_{key}"] = round(score, 4)
-        numbers[f"area_{key}"] = _rounded(area_fractions(predicted, len(classes)))
+            numbers[f"agreement_{key}"] = round(agreement(predicted, reference, labels == 0), 4)
+        numbers[f"area_{key}"] = mean_area([predicted], len(classes))
     return Round(
         title=f"Real image: {image.name}",
         image=array,
@@ -199,37 +169,32 @@ def image_round(
         scribbles=labels,
         before=results["before"],
         after=results["after"],
-        uncertainty=moments[0].kind("V"),
+        uncertainty=moments.kind("V"),
         truth=reference,
         numbers=numbers,
     )
 
 
-def _foreign_network(
-    array: NDArray[Any], labels: NDArray[np.uint8], classes: int
-) -> tuple[UNet, Tensor]:
-    x = Normalizer.fit([array])(array)
-    network = adapt(load_u0(dropout=True), x.shape[0], classes, [x], [labels], refit=True)
-    assert isinstance(network, UNet)
-    return network.to(best_device()), x
-
-
-def ihc_round(seed: int = 0) -> Round:
+def ihc_round(folder: Path, seed: int = 0) -> Round:
     """The real image that limsup carries, scribbled by the simulated annotator."""
     reference = ihc_reference()
     labels = scribble_labels(annotate(reference, seed=seed), reference.shape)
-    return image_round(ihc_image(), labels, IHC_CLASSES, reference, seed)
+    return image_round(ihc_image(), labels, IHC_CLASSES, folder, reference, seed)
 
 
-def own_round(image: Path, scribbles: Path, classes: Sequence[str], seed: int = 0) -> Round:
+def own_round(
+    image: Path, scribbles: Path, classes: Sequence[str], folder: Path, seed: int = 0
+) -> Round:
     """The same on a file that the user brings."""
     picture = read_image(image)
     if picture.axes == "ZYX":
-        raise LimsupError(str(image), got="a volume", expected="one plane", do="use limsup open")
+        raise LimsupError(
+            str(image), got="a volume", expected="one plane", do=f"use limsup open {image}"
+        )
     labels = read_labels(scribbles, len(classes), picture.array.shape[:2])
     for note in picture.notes:
         print(note)
-    return image_round(picture, labels, classes, seed=seed)
+    return image_round(picture, labels, classes, folder, seed=seed)
 
 
 def run_demo(
@@ -241,6 +206,8 @@ def run_demo(
 ) -> dict[str, Any]:
     """Run the loop and write ``report.html`` and ``result.json`` into ``out``.
 
+    Every round is also left as a session in ``out/sessions``, to be opened and gone on with.
+
     Parameters
     ----------
     out
@@ -249,7 +216,7 @@ def run_demo(
         An own image, its label image (0 = unlabelled, 1…K) and the names of the K classes; all
         three or none. Without them a simulated patient and a real image are shown.
     seed
-        Of scribbles, tuning and dropout.
+        Of scribbles on the real image, of tuning and of dropout.
 
     Returns
     -------
@@ -263,26 +230,29 @@ def run_demo(
     """
     from limsup_widgets.report import write_report
 
-    with torch_threads(1):
-        if image is not None or scribbles is not None or classes:
-            if image is None or scribbles is None or not classes:
-                raise LimsupError(
-                    "limsup demo",
-                    got="only some of --image, --scribbles, --classes",
-                    expected="all three, or none",
-                )
-            rounds = {"image": own_round(image, scribbles, classes, seed)}
-        else:
-            patient = kidney_cohort().subject(DEMO_PATIENT)
-            rounds = {"patient": patient_round(patient, seed), "real_image": ihc_round(seed)}
+    sessions = out / "sessions" / time.strftime("%Y%m%d-%H%M%S")
+    if image is not None or scribbles is not None or classes:
+        if image is None or scribbles is None or not classes:
+            raise LimsupError(
+                "limsup demo",
+                got="only some of --image, --scribbles, --classes",
+                expected="all three, or none",
+            )
+        rounds = {"image": own_round(image, scribbles, classes, sessions / "image", seed)}
+    else:
+        patient = kidney_cohort().subject(DEMO_PATIENT)
+        rounds = {
+            "patient": patient_round(patient, sessions / "patient", seed),
+            "real_image": ihc_round(sessions / "real_image", seed),
+        }
     result: dict[str, Any] = {key: r.numbers for key, r in rounds.items()}
-    result |= {"device": str(best_device()), "seed": seed, "versions": _versions()}
-    out.mkdir(parents=True, exist_ok=True)
+    result |= {"device": str(best_device()), "seed": seed, "versions": versions()}
     (out / "result.json").write_text(json.dumps(result, indent=2) + "\n")
     write_report(out / "report.html", list(rounds.values()), result)
     return result
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Versions of what the numbers depend on."""
     names = ("limsup", "torch", "monai", "numpy", "scikit-image", "scikit-learn")
     return {"python": platform.python_version(), **{n: version(n) for n in names}}

@@ -15,6 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from limsup_widgets.data.annotators import annotate, scribble_labels
+from limsup_widgets.data.annotators import annotate_subject, scribble_labels
 from limsup_widgets.data.kidney import CLASSES, Cohort, Subject, kidney_cohort
 from limsup_widgets.learn import rivals
 from limsup_widgets.learn.infer import codes, predict
@@ -41,6 +42,7 @@ BALANCED = replace(FLAT, weighting="balanced")
 UNCERTAIN = replace(FLAT, weighting="uncertainty")
 PARTIAL = Path(__file__).with_name("ls02.partial.jsonl")
 
+Style = Literal["main", "secondary"]
 Labels = list[NDArray[np.uint8]]
 Codes = list[NDArray[np.uint8]]
 Row = dict[str, float | int | str | None]
@@ -66,13 +68,12 @@ class Patient:
         """Images as they are."""
         return [self.subject.image(i) for i in images]
 
-    def scribbles(self, style: str = "main", fraction: float = 1.0) -> Labels:
+    def scribbles(self, style: Style = "main", fraction: float = 1.0) -> Labels:
         """Codes of the simulated annotator on the tuning images."""
-        truths = [self.subject.truth(i) for i in self.subject.tune]
-        seeds = [(self.cohort.seed + 100 * self.number + i) for i in self.subject.tune]
+        strokes = annotate_subject(self.subject, style, fraction)
         return [
-            scribble_labels(annotate(t, style, fraction, seed=s), t.shape)  # type: ignore[arg-type]
-            for t, s in zip(truths, seeds, strict=True)
+            scribble_labels((s for s in strokes if s.image == i), self.subject.shape)
+            for i in self.subject.tune
         ]
 
     @cached_property
@@ -158,9 +159,9 @@ def moment_weights(patient: Patient, labels: Labels, rule: str) -> list[NDArray[
     return rows
 
 
-def uncertain(patient: Patient, rule: str = "V", style: str = "main") -> Codes:
+def uncertain(patient: Patient, rule: str = "V", style: Style = "main") -> Codes:
     """U0^D tuned with uncertainty weights."""
-    labels = patient.main if style == "main" else patient.scribbles(style)
+    labels = patient.scribbles(style)
     return tuned(patient, labels, UNCERTAIN, True, moment_weights(patient, labels, rule))
 
 

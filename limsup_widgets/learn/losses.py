@@ -82,8 +82,8 @@ def scribble_weights(
 
     Examples
     --------
-    >>> scribble_weights([np.array([[1, 1, 1, 2]])], 3).round(2).tolist()
-    [1.33, 4.0, 0.0]
+    >>> scribble_weights([np.array([[1, 1, 1, 1, 2]])], 3).tolist()
+    [1.25, 5.0, 0.0]
     """
     counts = sum(np.bincount(a.ravel(), minlength=classes + 1)[1:] for a in labels)
     counts = np.asarray(counts, dtype=np.float64)

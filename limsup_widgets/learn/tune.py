@@ -71,6 +71,11 @@ class TuneSettings:
                 raise LimsupError(name, got=getattr(self, name), expected=f"at least {least}")
 
 
+FOREIGN = TuneSettings(steps=120)
+"""For classes that the network was not trained on: its new head starts from a fit, and the layers
+below it have further to go."""
+
+
 @dataclass(frozen=True)
 class TuneStep:
     """Report after one optimiser step: its number from 1, how many there are, the loss."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,7 +56,7 @@ def find_regions(
 ) -> list[Region]:
     """The ``n`` best boxes to look at, the best first.
 
-    Peaks of the smoothed uncertainty, at least one box apart.
+    The highest place of the smoothed uncertainty, then the highest one at least a box away, …
 
     Parameters
     ----------
@@ -83,7 +84,6 @@ def find_regions(
     [Region(image=0, y=30, x=10, box=(26, 6, 34, 14), score=1.0)]
     """
     from scipy.ndimage import gaussian_filter
-    from skimage.feature import peak_local_max
 
     if uncertainty.shape != labels.shape:
         raise LimsupError("scribbles", got=labels.shape, expected=uncertainty.shape)
@@ -93,10 +93,19 @@ def find_regions(
     side = min(size, *labels.shape)
     left = uncovered(uncertainty, labels, reach=max(1.0, side / 4))
     smooth = gaussian_filter(left, side / 4, mode="constant")
-    peaks = peak_local_max(smooth, min_distance=side, threshold_abs=1e-9, exclude_border=False)
-    found = [_region(left, int(y), int(x), side, image) for y, x in peaks]
+    found = [_region(left, y, x, side, image) for y, x in _peaks(smooth, n, side)]
     worth = [region for region in found if region.score > 0]
-    return sorted(worth, key=lambda r: (-r.score, r.y, r.x))[:n]
+    return sorted(worth, key=lambda r: (-r.score, r.y, r.x))
+
+
+def _peaks(smooth: NDArray, n: int, apart: int) -> Iterator[tuple[int, int]]:
+    """Rows and columns of the ``n`` highest pixels that are ``apart`` from one another."""
+    for _ in range(n):
+        y, x = (int(c) for c in np.unravel_index(smooth.argmax(), smooth.shape))
+        if smooth[y, x] <= 0:
+            return
+        yield y, x
+        smooth[max(0, y - apart + 1) : y + apart, max(0, x - apart + 1) : x + apart] = 0
 
 
 def _region(left: NDArray, y: int, x: int, side: int, image: int) -> Region:

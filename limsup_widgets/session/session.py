@@ -21,6 +21,7 @@ from limsup_widgets.session.folder import SessionFolder
 from limsup_widgets.session.painting import changing_stroke, flat_pixels
 from limsup_widgets.session.showing import show
 from limsup_widgets.session.tunable import Tunable
+from limsup_widgets.session.tuning import warm_up
 
 
 class Session(Tunable):
@@ -48,6 +49,7 @@ class Session(Tunable):
         the session lives in memory until :meth:`save`.
     settings
         :class:`~limsup_widgets.learn.tune.TuneSettings`; an attribute, to be replaced at any time.
+        By default more steps for a network that has to be adapted.
     passes, seed
         Of Monte Carlo dropout.
     name
@@ -173,6 +175,7 @@ class Session(Tunable):
         flat = flat_pixels(pixels, self.images[i].shape)
         stroke = changing_stroke(self._history.labels[i], flat, codes, i, seconds)
         if stroke is not None:
+            warm_up()
             self._history.push(stroke)
             self._record.add_stroke(stroke)
             self.events.tell("scribbles", i)

@@ -18,7 +18,7 @@ from limsup_widgets.learn.infer import codes as codes_of
 from limsup_widgets.learn.inputs import Normalizer
 from limsup_widgets.learn.metrics import dice_per_class
 from limsup_widgets.learn.moments import Moments
-from limsup_widgets.learn.tune import TuneSettings
+from limsup_widgets.learn.tune import FOREIGN, TuneSettings
 from limsup_widgets.learn.weights import ModelCard
 from limsup_widgets.session import opening
 from limsup_widgets.session.case import Source, make_case
@@ -52,8 +52,9 @@ class State:
             raise LimsupError("passes", got=passes, expected="at least 1")
         self.events = SessionEvents()
         self.case = make_case(images, classes, truths)
-        self.settings, self.name, self.threads = settings or TuneSettings(), name, threads
         start, normalizer = begin(model, self.case, normalizer)
+        self.settings = settings or (TuneSettings() if start.ready else FOREIGN)
+        self.name, self.threads = name, threads
         self._networks = Networks(start)
         self._predictions = Predictions(self.case, normalizer, passes, seed, threads)
         self._history = History(self.case.shapes)

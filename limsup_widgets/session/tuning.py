@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -68,6 +71,13 @@ class Tuned:
     prob: NDArray[np.float32]
     loss: float
     seconds: float
+
+
+@cache
+def warm_up() -> None:
+    """Load, in the background, what the first optimiser of a process loads: about a second."""
+    weight = torch.nn.Parameter(torch.zeros(1))
+    threading.Thread(target=torch.optim.Adam, args=([weight],), name="limsup-warm-up").start()
 
 
 def check_request(labels: list[NDArray[np.uint8]], classes: int) -> list[int]:

@@ -54,8 +54,11 @@ class Reporter:
         self._tuner.tell(self._tuner.progress, step)
 
     def check(self) -> None:
-        """Raise :class:`Cancelled` if cancelled."""
-        if self._tuner.cancelled:
+        """Raise :class:`Cancelled` if cancelled, or if the program has come to its end.
+
+        The thread is no daemon, as one that is torn off inside torch may abort the process.
+        """
+        if self._tuner.cancelled or not threading.main_thread().is_alive():
             raise Cancelled
 
     def say(self, line: str) -> None:
@@ -111,9 +114,7 @@ class Tuner:
         if self.running:
             return False
         self._cancel.clear()
-        self._thread = threading.Thread(
-            target=self._work, args=(job,), name="limsup-tuner", daemon=True
-        )
+        self._thread = threading.Thread(target=self._work, args=(job,), name="limsup-tuner")
         self._thread.start()
         return True
 
