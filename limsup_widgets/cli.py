@@ -91,15 +91,16 @@ def open_images(
         typer.Argument(help="Images of one subject; volumes open as their planes."),
     ] = None,
     classes: Annotated[
-        str, typer.Option(help="Names of the classes, in the order of the number keys.")
-    ] = "background,object",
+        str | None,
+        typer.Option(help="Names of the classes a,b,…; otherwise background,object."),
+    ] = None,
     scribbles: Annotated[
         list[Path] | None,
         typer.Option(help="Label image to begin with: one per image, in their order."),
     ] = None,
     session: Annotated[
         Path | None,
-        typer.Option(help="Folder that keeps every stroke; resumed if it holds a session."),
+        typer.Option(help="Folder that keeps every stroke, by default <image>-session; resumed."),
     ] = None,
     model: Annotated[Path | None, typer.Option(help="Model file instead of U0.")] = None,
 ) -> None:
@@ -107,9 +108,20 @@ def open_images(
 
     Ends with exit code 3 if no window can be opened.
     """
-    from limsup_widgets.opening import open_window
+    from limsup_widgets.view.display import viewer_available
 
-    open_window(images or [], split_classes(classes), scribbles or [], session, model)
+    names = split_classes(classes) if classes is not None else None
+    for path in (*(images or []), *(scribbles or []), *filter(None, [model])):
+        if not path.expanduser().exists():
+            raise LimsupError(str(path), got="no such file", do="check the name and the folder")
+    available, reason = viewer_available()
+    if not available:
+        fail(f"no window can be opened: {reason}. {_in_a_notebook(images, names, session)}", 3)
+    from limsup_widgets.window import make_session, open_window
+
+    session_here = make_session(images or [], names, scribbles or [], session, model)
+    typer.echo(f"every stroke is kept in {session_here.folder}")
+    open_window(session_here)
 
 
 @app.command()
@@ -214,6 +226,18 @@ def verify(
         damaged = damaged or state == manifests.State.DAMAGED
     if damaged:
         raise typer.Exit(1)
+
+
+def _in_a_notebook(
+    images: Sequence[Path] | None, classes: Sequence[str] | None, folder: Path | None
+) -> str:
+    """What to type in a notebook, where no window is needed."""
+    if not images:
+        return f"Do: in a notebook run Session.open('{folder or 'DIR'}').show()."
+    files = ", ".join(f"'{image}'" for image in images)
+    named = tuple(classes) if classes else ("background", "object")
+    kept = folder or f"{images[0].stem}-session"
+    return f"Do: in a notebook run Session([{files}], {named}, folder='{kept}').show()."
 
 
 def _size(count: int) -> str:

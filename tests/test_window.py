@@ -1,0 +1,61 @@
+"""`limsup open`: begin, resume, take labels along; nothing painted is lost."""
+
+import nibabel
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from limsup_widgets.errors import LimsupError
+from limsup_widgets.window import make_session
+
+CODES = np.zeros((20, 28), np.uint8)
+CODES[2, 3:9], CODES[11, 3:9] = 1, 2
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A current folder with a picture, a volume and labels for both."""
+    rng = np.random.default_rng(0)
+    Pillow.fromarray(rng.integers(0, 255, CODES.shape).astype(np.uint8)).save(tmp_path / "a.png")
+    Pillow.fromarray(CODES).save(tmp_path / "labels.png")
+    volume = rng.integers(0, 255, (3, *CODES.shape)).astype(np.uint8)
+    nibabel.save(nibabel.Nifti1Image(volume.T, np.eye(4)), tmp_path / "scan.nii")
+    labels = np.stack([CODES * 0, CODES, CODES * 0])
+    nibabel.save(nibabel.Nifti1Image(labels.T, np.eye(4)), tmp_path / "labels.nii")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_roundtrip_begin_and_resume(here):
+    with make_session([here / "a.png"], ("dark", "bright"), [here / "labels.png"]) as session:
+        assert session.folder == here / "a-session"
+        assert np.array_equal(session.labels(0), CODES)
+        session.paint(np.arange(5), 2)
+        session.flush()
+    with make_session([here / "a.png"], None, [here / "labels.png"]) as again:
+        assert again.classes == ("dark", "bright")
+        assert again.labels(0)[0, :5].tolist() == [2] * 5
+    with make_session([], folder=here / "a-session") as resumed:
+        assert resumed.can_undo
+
+
+def test_values_volume_opens_as_its_planes(here):
+    with make_session([here / "scan.nii"], None, [here / "labels.nii"]) as session:
+        assert len(session.images) == 3
+        assert session.classes == ("background", "object")
+        assert [bool(session.labels(i).any()) for i in range(3)] == [False, True, False]
+
+
+def test_errors(here):
+    picture = here / "a.png"
+    with pytest.raises(LimsupError, match="no image"):
+        make_session([])
+    with pytest.raises(LimsupError, match="no session"):
+        make_session([], folder=here / "nowhere")
+    with pytest.raises(LimsupError, match="2 label images"):
+        make_session([picture], scribbles=[here / "labels.png"] * 2)
+    make_session([picture], ("dark", "bright")).close()
+    with pytest.raises(LimsupError, match="classes dark,grey, expected dark,bright"):
+        make_session([picture], ("dark", "grey"))
+    with pytest.raises(LimsupError, match="--model"):
+        make_session([picture], model=here / "m.safetensors")
