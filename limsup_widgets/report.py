@@ -26,7 +26,8 @@ body{font:16px/1.5 system-ui,sans-serif;max-width:1080px;margin:2rem auto;paddin
 color:#1b1b1b;background:#fff}
 h1{font-size:1.7rem;margin-bottom:.2rem} h2{margin-top:2.2rem;font-size:1.25rem}
 .row{display:grid;grid-template-columns:repeat(auto-fit,minmax(300px,1fr));gap:12px}
-caption{white-space:nowrap;color:#444;font-size:.93rem} table{border-collapse:collapse;margin:.8rem 0} td,th{border-bottom:1px solid #ddd}
+caption{white-space:nowrap;color:#444;font-size:.93rem}
+table{border-collapse:collapse;margin:.8rem 0} td,th{border-bottom:1px solid #ddd}
 .note{color:#444;font-size:.93rem} code{background:#f2f2f2;padding:0 .25em}
 """
 
