@@ -67,7 +67,7 @@ def row(pair: tuple[str, str], seed: int) -> Row:
 
 def study(processes: int = 2) -> None:
     """Run every pair and seed, then write the result."""
-    jobs = [(pair, seed) for pair in PAIRS for seed in SEEDS]
+    jobs = [(pair, seed) for seed in SEEDS for pair in PAIRS]
     with ProcessPoolExecutor(processes) as pool:
         done = list(tqdm(pool.map(row, *zip(*jobs, strict=True)), total=len(jobs)))
     cpu = sum(float(r["cpu_seconds"] or 0) for r in done)
