@@ -3,7 +3,6 @@ VENV ?= .venv
 PYTHON ?=
 STAGES ?=
 ALL := lab napari book dev
-BOOK := build
 bootstrap = PYTHON="$(PYTHON)" sh scripts/bootstrap.sh $(VENV)
 .DEFAULT_GOAL := help
 .PHONY: help demo lab test install-test book handout clean
@@ -15,7 +14,6 @@ help:  ## list the targets
 demo:  ## from nothing to the demo's report in demo/
 	@$(bootstrap)
 	@$(VENV)/bin/limsup demo --out demo
-	@echo "report: $(CURDIR)/demo/report.html"
 
 lab:  ## open JupyterLab at chapter 0
 	@$(bootstrap) lab napari
@@ -30,11 +28,9 @@ install-test:  ## install what `make test` needs; afterwards it needs no network
 	@$(bootstrap) $(ALL)
 	@$(VENV)/bin/python scripts/system_packages.py
 
-book:  ## build the site in build/
+book:  ## build the site in build/book/
 	@$(bootstrap) $(ALL)
-	@$(VENV)/bin/jupyter-book build . --config book/_config.yml --toc book/_toc.yml \
-		--path-output $(BOOK) -n -W --keep-going
-	@echo "site: python -m http.server -d $(CURDIR)/$(BOOK)/_build/html"
+	@$(VENV)/bin/python scripts/build_book.py build/book --check
 
 handout:  ## the chapters without their solutions, in build/handout/
 	@$(bootstrap) lab
@@ -42,8 +38,8 @@ handout:  ## the chapters without their solutions, in build/handout/
 		$(VENV)/bin/jupyter nbconvert --log-level=WARN --to notebook \
 			--TagRemovePreprocessor.enabled=True \
 			--TagRemovePreprocessor.remove_cell_tags=solution \
-			--output-dir "$(BOOK)/handout/$$(basename $$part)" $$part*.ipynb || exit 1; done
-	@echo "handout: $(CURDIR)/$(BOOK)/handout"
+			--output-dir "build/handout/$$(basename $$part)" $$part*.ipynb || exit 1; done
+	@echo "handout: $(CURDIR)/build/handout"
 
 clean:  ## remove build outputs and caches (never sessions, demo/ or .venv)
 	@rm -rf build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis .pytest_cache

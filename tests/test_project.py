@@ -23,7 +23,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 TREE = (
     "limsup_widgets/data limsup_widgets/learn limsup_widgets/session limsup_widgets/view "
-    "limsup_widgets/teach limsup_widgets/cli.py notebooks book/_config.yml book/_toc.yml "
+    "limsup_widgets/teach limsup_widgets/cli.py notebooks book/_config.yml "
     "data_manifests results tests environment.yml constraints.txt pyproject.toml "
     "Makefile README.md CONTRIBUTING.md CHANGELOG.md LICENSE CITATION.cff .ci/run"
 )
