@@ -71,7 +71,8 @@ def open_window(session: Session) -> None:
     from limsup_widgets.view.napari_view import NapariView
 
     try:
-        NapariView(session).run()
+        view = NapariView(session)
+        session.pump.until(lambda: not view.is_open)
     finally:
         session.close()
 

@@ -1,11 +1,15 @@
 """`limsup open`: begin, resume, take labels along; nothing painted is lost."""
 
+import subprocess
+import sys
+
 import nibabel
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
 from limsup_widgets.errors import LimsupError
+from limsup_widgets.view.display import viewer_available
 from limsup_widgets.window import make_session
 
 CODES = np.zeros((20, 28), np.uint8)
@@ -59,3 +63,36 @@ def test_errors(here):
         make_session([picture], ("dark", "grey"))
     with pytest.raises(LimsupError, match="--model"):
         make_session([picture], model=here / "m.safetensors")
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from limsup_widgets.view import napari_view
+from limsup_widgets.window import make_session, open_window
+
+opened = []
+show = napari_view.NapariView.show
+napari_view.NapariView.show = lambda view: (show(view), opened.append(view))[0]
+session = make_session([Path("a.png")], ("dark", "bright"))
+
+def close_window():
+    if opened and opened[-1].is_open:
+        session.paint([0, 1, 2], 1)
+        opened[-1].viewer.window._qt_window.close()
+
+session.pump.add(close_window)
+open_window(session)
+print("closed")
+"""
+
+
+@pytest.mark.display
+@pytest.mark.slow
+@pytest.mark.skipif(not viewer_available()[0], reason=viewer_available()[1])
+def test_roundtrip_window_is_closed_and_nothing_is_lost(here, monkeypatch):
+    monkeypatch.setenv("NAPARI_CONFIG", str(here / "napari.yaml"))
+    ended = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True)
+    assert ended.stdout.strip().endswith("closed"), ended.stderr[-2000:]
+    with make_session([], folder=here / "a-session") as resumed:
+        assert resumed.labels(0)[0, :3].tolist() == [1, 1, 1]
