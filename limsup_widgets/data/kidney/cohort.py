@@ -14,7 +14,8 @@ from limsup_widgets.data.kidney.render import render
 from limsup_widgets.errors import LimsupError
 
 CLASSES = ("interstitium", "tubules", "glomeruli", "other")
-PALETTE = ((204, 51, 51), (51, 102, 204), (34, 153, 84), (240, 200, 40))
+PALETTE = ((213, 94, 0), (0, 114, 178), (0, 158, 115), (240, 228, 66))
+"""RGB of the classes 1…4: the source's red, blue, green and yellow, in Okabe and Ito's tones."""
 # fmt: off
 SEVERITIES = (0.3, 0.5, 0.6, 0.6, 0.5, 0.7, 0.6, 0.4, 0.5, 0.4,
               0.5, 0.6, 0.4, 0.5, 0.55, 0.5, 0.4, 0.5, 0.5, 0.4)
