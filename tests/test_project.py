@@ -186,7 +186,8 @@ def test_wheel_runs_the_demo(wheel: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(site)
     dependencies = Path(metadata.distribution("numpy").locate_file(""))
     environment = {**os.environ, "PYTHONPATH": f"{site}{os.pathsep}{dependencies}"}
-    command = [venv / "bin" / "python", "-m", "limsup_widgets.cli", "demo", "--out", "demo"]
+    call = "from limsup_widgets.cli import main; main()"
+    command = [venv / "bin" / "python", "-c", call, "demo", "--out", "demo"]
     demo = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert demo.returncode == 0, demo.stderr
     assert (tmp_path / "demo" / "report.html").is_file()
