@@ -30,6 +30,7 @@ SECTIONS = (
     "reading",
 )
 MEDIAN_LINES, MOST_LINES, METHOD_LINES = 6, 30, 15
+WIDEST_LINE = 88
 PROSE_WORDS = 20
 MIN_ALT_WORDS = 4
 CHECKED = "nbval-check-output"
@@ -84,6 +85,11 @@ def cell_lengths(notebook: NotebookNode, name: str) -> list[str]:
         for number, cell in _code(notebook)
         if (lines := lengths[number])
         > (limit := METHOD_LINES if "method" in _tags(cell) else MOST_LINES)
+    ]
+    found += [
+        f"cell {number} has a line of {width} characters, at most {WIDEST_LINE}"
+        for number, cell in _code(notebook)
+        if (width := max(map(len, cell.source.splitlines()), default=0)) > WIDEST_LINE
     ]
     median = statistics.median(lengths.values() or [0])
     if median > MEDIAN_LINES:

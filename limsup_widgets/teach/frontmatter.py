@@ -62,13 +62,20 @@ class FrontMatter(BaseModel):
         return self.part != "start"
 
     @property
+    def run_time(self) -> str:
+        """Measured run time, in words."""
+        return f"{self.minutes * 60:.0f} s" if self.minutes < 1 else f"{self.minutes:.1f} min"
+
+    @property
     def cost(self) -> str:
         """The cost line of the page."""
-        run = f"{self.minutes * 60:.0f} s" if self.minutes < 1 else f"{self.minutes:.1f} min"
-        return (
-            f"**Cost.** Runs in {run} on one CPU thread with {self.memory_mb} MB of memory · "
-            f"needs: {', '.join(self.needs)} · data: {self.data} · licence: {self.licence}"
+        facts = (
+            f"Runs in {self.run_time} on one CPU thread with {self.memory_mb} MB of memory",
+            f"needs: {', '.join(self.needs)}",
+            f"data: {self.data}",
+            f"licence: {self.licence}",
         )
+        return "**Cost.** " + " · ".join(facts)
 
 
 class Chapter(FrontMatter):

@@ -36,6 +36,7 @@ ENVIRONMENT = {
     "DISPLAY": "",
     "WAYLAND_DISPLAY": "",
 }
+FOLDS = {"exercise": "Checker (it holds the answer)", "solution": "Solution"}
 PEAK_MEMORY = (
     "import resource, sys\n"
     "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
@@ -138,10 +139,20 @@ def tidy(notebook: NotebookNode) -> None:
     seen: dict[str, int] = {}
     for cell in notebook.cells:
         cell.metadata.pop("lines_to_next_cell", None)
+        _label_fold(cell)
         cell["id"] = _stable_id(cell.source, seen)
         for output in cell.get("outputs", ()):
             if "data" in output:
                 _tidy_output(cell, output)
+
+
+def _label_fold(cell: NotebookNode) -> None:
+    """Say on a folded cell what is inside."""
+    tags = cell.metadata.get("tags", ())
+    for tag, label in FOLDS.items():
+        if tag in tags and "hide-cell" in tags:
+            prompts = {"code_prompt_show": f"{label}: show", "code_prompt_hide": f"{label}: hide"}
+            cell.metadata.setdefault("mystnb", NotebookNode()).update(prompts)
 
 
 def _tidy_output(cell: NotebookNode, output: NotebookNode) -> None:

@@ -62,6 +62,7 @@ CASES = [
     (checks.cost_line, drop("cost", "markdown"), "cost line"),
     (checks.cell_lengths, edit("claim", source="pass\n" * 31), "31 lines, at most 30"),
     (checks.cell_lengths, edit("method", source="pass\n" * 16), "16 lines, at most 15"),
+    (checks.cell_lengths, edit("claim", source="x" * 89), "line of 89 characters"),
     (checks.cell_lengths, long_cells, "median code cell"),
     (checks.cell_lengths, less_prose, "words of prose"),
     (checks.alt_texts, alt(None), "alt text None"),

@@ -76,6 +76,7 @@ def test_values(stored, tmp_path):
         env=environment,
         cwd=tmp_path,
     )
+    assert done.returncode == 1, done.stdout + done.stderr
     verdicts = dict(
         reversed(line.split()[:2]) for line in done.stdout.splitlines() if is_result(line)
     )
