@@ -6,6 +6,7 @@ import ctypes
 import os
 import sys
 import threading
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -119,9 +120,27 @@ def display_available(timeout: float = 5.0) -> tuple[bool, str]:
     return False, _XCB_ERRORS[5]
 
 
+def _fatal_qt() -> str:
+    """Name the Qt binding that ends the process, if that is the one installed; else empty."""
+    # PySide6 6.12.0 releases a reference to None at each call. None has a count of references up
+    # to Python 3.11: after some ten thousand calls, minutes of an open window, Python aborts.
+    found = version("PySide6_Essentials")
+    return found if found in ("6.12.0",) and sys.version_info < (3, 12) else ""
+
+
 def viewer_available() -> tuple[bool, str]:
-    """Say whether the napari view can be opened: its packages, then the display."""
+    """Say whether the napari view can be opened: its packages, then the display.
+
+    Returns
+    -------
+    available, reason
+        As `display_available`.
+    """
     missing = [name for name in ("napari", "qtpy", "PySide6") if find_spec(name) is None]
     if missing:
         return False, f"{missing[0]} is not installed (pip install 'limsup[napari]')"
+    if fatal := _fatal_qt():
+        python = f"{sys.version_info.major}.{sys.version_info.minor}"
+        remedy = "pip install 'PySide6-Essentials<6.12'"
+        return False, f"PySide6 {fatal} crashes Python {python} ({remedy})"
     return display_available()

@@ -1,49 +1,19 @@
 """One pump per process: lets Qt and queued events run while a notebook's kernel is idle.
 
 napari's own loop for notebooks makes a cell with ``await asyncio.sleep`` hang. Here asyncio
-stays master, and Qt is served from it.
+stays master, and Qt and the sessions' signals are served from it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable
 
-from psygnal import EmitLoopError, emit_queued
+from limsup_widgets.session.pump import Pump
 
-log = logging.getLogger(__name__)
 PERIOD = 0.01
 """Seconds between two turns: 100 pictures a second at most, about 3 % of one core."""
 
-_servers: list[Callable[[], None]] = []
 _tasks: set[asyncio.Task[None]] = set()
-
-
-def serve(process: Callable[[], None]) -> None:
-    """Have `process` (for Qt: ``QApplication.processEvents``) called at every turn of the pump.
-
-    Asked twice for the same callable, it is called once.
-    """
-    if process not in _servers:
-        _servers.append(process)
-
-
-def turn() -> None:
-    """Deliver what waits: Qt events, then signals that other threads queued for this one.
-
-    Call it from the main thread only. A listener that raises is reported to the log; the rest of
-    the queue still gets through.
-    """
-    for process in _servers:
-        process()
-    while True:
-        try:
-            emit_queued()
-        except EmitLoopError:
-            log.exception("a view failed on an event of the session")
-        else:
-            return
 
 
 def running() -> bool:
@@ -57,19 +27,20 @@ def start() -> bool:
     Returns
     -------
     bool
-        False if no loop is running (a plain script): then the caller's own event loop must turn.
+        False if no loop is running (a plain script): then the GUI's own loop must serve.
     """
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         return False
     if not running():
+        # asyncio keeps only weak references: without this set the task could vanish.
         _tasks.clear()
-        _tasks.add(loop.create_task(_pump(), name="limsup pump"))
+        _tasks.add(loop.create_task(_turn_for_ever(Pump()), name="limsup pump"))
     return True
 
 
-async def _pump() -> None:
+async def _turn_for_ever(pump: Pump) -> None:
     while True:
-        turn()
+        pump.once()
         await asyncio.sleep(PERIOD)

@@ -46,11 +46,12 @@ SHORTCUTS = (
     Shortcut("T", "tune", "tune on the strokes"),
     Shortcut("Escape", "cancel", "cancel tuning"),
     Shortcut("B", "toggle_previous", "before / after: previous model and back"),
+    Shortcut("D", "toggle_changed", "show only what differs from the previous model"),
     Shortcut("U", "toggle_uncertainty", "show or hide uncertainty"),
     Shortcut("O", "toggle_prediction", "show or hide the prediction"),
     Shortcut("N", "next_region", "next place worth a stroke"),
-    Shortcut("Control-S", "accept", "accept and write files"),
-    Shortcut("Control-R", "reset", "back to the start (press twice)"),
+    Shortcut("A", "accept", "accept and write files"),
+    Shortcut("R", "reset", "back to the start (press twice)"),
 )
 
 

@@ -18,13 +18,22 @@ def from_thread(worker: Worker, *values: int) -> None:
     thread.join()
 
 
-def test_values() -> None:
+def in_a_cell(worker: Worker, heard: list[int], wanted: int) -> None:
+    async def cell() -> None:
+        assert pump.start()
+        from_thread(worker, 1, 2)
+        while len(heard) < wanted:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(cell())
+
+
+def test_asyncio_stays_master() -> None:
     worker, heard = Worker(), []
     worker.said.connect(heard.append, thread="main")
-    from_thread(worker, 1, 2)
-    assert heard == []
-    pump.turn()
+    in_a_cell(worker, heard, 2)
     assert heard == [1, 2]
+    assert not pump.running()
 
 
 def test_a_failing_listener_stops_nobody() -> None:
@@ -36,27 +45,18 @@ def test_a_failing_listener_stops_nobody() -> None:
         heard.append(value)
 
     worker.said.connect(listen, thread="main")
-    from_thread(worker, 1, 2)
-    pump.turn()
+    in_a_cell(worker, heard, 1)
     assert heard == [2]
+
+
+def test_one_pump_per_process() -> None:
+    async def cell() -> int:
+        pump.start()
+        pump.start()
+        return sum(task.get_name() == "limsup pump" for task in asyncio.all_tasks())
+
+    assert asyncio.run(cell()) == 1
 
 
 def test_start_needs_a_loop() -> None:
     assert pump.start() is False
-
-
-def test_asyncio_stays_master() -> None:
-    worker, heard = Worker(), []
-    worker.said.connect(heard.append, thread="main")
-
-    async def cell() -> bool:
-        first, second = pump.start(), pump.start()
-        count = sum(task.get_name() == "limsup pump" for task in asyncio.all_tasks())
-        from_thread(worker, 7)
-        while not heard:
-            await asyncio.sleep(0.01)
-        return first and second and count == 1
-
-    assert asyncio.run(cell())
-    assert heard == [7]
-    assert not pump.running()

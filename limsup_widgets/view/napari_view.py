@@ -1,0 +1,363 @@
+"""`NapariView`: a session in a napari window. The only module that imports napari and Qt.
+
+Import it only where `limsup_widgets.view.display.viewer_available` says yes: without a display Qt
+ends the whole process at the first window.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import napari
+import numpy as np
+from napari.layers import Labels
+from napari.utils.colormaps import DirectLabelColormap
+from psygnal.qt import start_emitting_from_queue
+
+from limsup_widgets.view import pump, status
+from limsup_widgets.view.atoms import painted
+from limsup_widgets.view.controls import Controls
+from limsup_widgets.view.dock import Dock
+from limsup_widgets.view.layers import SessionLayers, direct_colours
+from limsup_widgets.view.palette import class_palette
+from limsup_widgets.view.shortcuts import MAX_DIGIT, SHORTCUTS
+from limsup_widgets.view.static import static_html
+
+if TYPE_CHECKING:
+    from limsup_widgets.learn.tune import TuneStep
+    from limsup_widgets.session.session import Session
+
+SIZE = (1360, 880)
+
+
+class ScribbleLayer(Labels):
+    """A Labels layer whose undo and redo are the session's: there is one history, not two."""
+
+    act: Callable[[str], object]
+
+    def undo(self) -> None:
+        """Take the session's last stroke back."""
+        self.act("undo")
+
+    def redo(self) -> None:
+        """Draw the session's last stroke taken back again."""
+        self.act("redo")
+
+
+class NapariView:
+    """A napari window that follows a session.
+
+    Closing the window loses nothing, and a tune goes on; `show` opens it again.
+
+    Parameters
+    ----------
+    session
+        The session shown.
+    show
+        Whether to open the window at once.
+
+    Attributes
+    ----------
+    viewer : napari.Viewer or None
+        None while the window is closed.
+    dock : Dock
+        What stands beside the picture.
+    layers : SessionLayers
+        What stands in the picture.
+    """
+
+    viewer: napari.Viewer | None = None
+    dock: Dock
+    layers: SessionLayers
+
+    def __init__(self, session: Session, show: bool = True) -> None:
+        self.session = session
+        self.palette = class_palette(len(session.classes))
+        self.controls = Controls(session, self.say)
+        self._only_changed = False
+        self._stroke_began = time.monotonic()
+        if show:
+            self.show()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a window."""
+        return self.viewer is not None
+
+    def show(self) -> NapariView:
+        """Open the window, or bring the open one to the front."""
+        if self.viewer is not None:
+            self.viewer.window.activate()
+            return self
+        if not pump.start():
+            start_emitting_from_queue(20)
+        self.viewer = napari.Viewer(title=f"limsup – {self.session.name}", show=False)
+        self._make_layers(self.viewer)
+        self._make_dock(self.viewer)
+        self._bind_keys(self.viewer)
+        self.viewer.mouse_drag_callbacks.append(self._time_stroke)
+        self._listen()
+        # napari tells nobody that a window was closed; its private Qt window does.
+        self.viewer.window._qt_window.destroyed.connect(self._forget)
+        self._on_image(self.session.current)
+        self._on_tuning("started" if self.session.tuning else "")
+        self.choose(1)
+        self.viewer.show()
+        self.viewer.window.resize(*SIZE)
+        self.viewer.reset_view()
+        return self
+
+    def follow(self, session: Session) -> NapariView:
+        """Show another session, in the same window if one is open."""
+        opened, self.session = self.viewer, session
+        self._forget()
+        self.palette = class_palette(len(session.classes))
+        self.controls = Controls(session, self.say)
+        if opened is not None:
+            opened.close()
+        return self.show()
+
+    def close(self) -> None:
+        """Close the window; a second call does nothing."""
+        if self.viewer is not None:
+            self.viewer.close()
+            self._forget()
+
+    def _repr_html_(self) -> str:
+        return static_html(self.session)
+
+    # What the keys and buttons do, beyond what `Controls` does.
+
+    def act(self, name: str) -> None:
+        """Do what a key or button stands for: a method of the view, else of its controls."""
+        self.say("")
+        own = getattr(self, name, None)
+        if own is not None:
+            own()
+        else:
+            self.controls.act(name)
+
+    def say(self, line: str) -> None:
+        """Show one line in the dock and in the window's status bar."""
+        if self.viewer is not None:
+            self.dock.say(line)
+            self.viewer.status = line or "Ready"
+
+    def choose(self, code: int) -> None:
+        """Paint `code` from now on, 0 erases; a number without a class does nothing."""
+        if not 0 <= code <= len(self.session.classes) or self.viewer is None:
+            return
+        if code:
+            self.layers.scribbles.selected_label = code
+        self.layers.scribbles.mode = "paint" if code else "erase"
+        self.viewer.layers.selection.active = self.layers.scribbles
+        self.dock.show_class(code)
+
+    def erase(self) -> None:
+        """Take the eraser."""
+        self.choose(0)
+
+    def thinner(self) -> None:
+        """Make the brush thinner."""
+        self.layers.scribbles.brush_size = max(1, self.layers.scribbles.brush_size - 1)
+
+    def thicker(self) -> None:
+        """Make the brush thicker."""
+        self.layers.scribbles.brush_size += 1
+
+    def toggle_prediction(self) -> None:
+        """Show or hide the prediction."""
+        self.layers.prediction.visible = not self.layers.prediction.visible
+
+    def toggle_uncertainty(self) -> None:
+        """Show or hide uncertainty; it is computed when it is first seen."""
+        self.layers.unsure.visible = not self.layers.unsure.visible
+
+    def toggle_changed(self) -> None:
+        """Colour only what the last tune changed, or everything again."""
+        self._only_changed = not self._only_changed and self.session.has_previous
+        self._draw_prediction()
+
+    def next_region(self) -> None:
+        """Go to the next place worth a stroke."""
+        region = self.controls.act("next_region")
+        self.dock.show_places(self.controls.regions, self.controls.place)
+        if region is not None:
+            self.go_to(self.controls.place)
+
+    def go_to(self, rank: int) -> None:
+        """Frame a place of the list and bring it to the middle of the window."""
+        if self.viewer is None or not 0 <= rank < len(self.controls.regions):
+            return
+        self.controls.place = rank
+        self.viewer.camera.center = tuple(self.layers.frame(self.controls.regions[rank].box))
+
+    # Building the window.
+
+    def _make_layers(self, viewer: napari.Viewer) -> None:
+        source = self.session.images[self.session.current]
+        colours = DirectLabelColormap(color_dict=direct_colours(self.palette))
+        strokes = ScribbleLayer(
+            np.zeros(source.shape, np.uint8), name="scribbles", colormap=colours, opacity=1.0
+        )
+        strokes.act = self.act
+        self.layers = SessionLayers(viewer, strokes, source, colours)
+        strokes.events.paint.connect(self._on_paint)
+        strokes.events.mode.connect(self._on_mode)
+        strokes.events.selected_label.connect(self._on_selected_label)
+        strokes.events.brush_size.connect(self._on_brush_size)
+        self.layers.unsure.events.visible.connect(self._on_unsure_visible)
+
+    def _make_dock(self, viewer: napari.Viewer) -> None:
+        names = [image.name for image in self.session.images]
+        classes, palette = self.session.classes, self.palette
+        self.dock = dock = Dock(classes, palette, names, self.act, self.choose, self.go_to)
+        dock.brush.changed.connect(lambda size: setattr(self.layers.scribbles, "brush_size", size))
+        dock.tint.changed.connect(lambda share: setattr(self.layers.prediction, "opacity", share))
+        dock.unsure.changed.connect(lambda shown: setattr(self.layers.unsure, "visible", shown))
+        dock.kind.changed.connect(self._on_kind)
+        dock.image.changed.connect(lambda index: setattr(self.session, "current", index))
+        viewer.window.add_dock_widget(dock.native, name="limsup", area="right")
+
+    def _bind_keys(self, viewer: napari.Viewer) -> None:
+        """Bind on the window and on each layer, whose own keys would otherwise come first."""
+        actions = {shortcut.key: self._key(self.act, shortcut.action) for shortcut in SHORTCUTS}
+        for code in range(1, min(len(self.palette), MAX_DIGIT) + 1):
+            actions[str(code)] = self._key(self.choose, code)
+        for holder in (viewer, *viewer.layers):
+            for key, action in actions.items():
+                holder.bind_key(key, action, overwrite=True)
+
+    @staticmethod
+    def _key(action: Callable[[Any], object], argument: object) -> Callable[[Any], None]:
+        def press(_: Any) -> None:
+            action(argument)
+
+        return press
+
+    def _listeners(self) -> dict[str, Callable[..., None]]:
+        return {
+            "scribbles": self._on_scribbles,
+            "prediction": self._on_prediction,
+            "image": self._on_image,
+            "progress": self._on_progress,
+            "tuning": self._on_tuning,
+            "message": self.say,
+            "saved": self._on_saved,
+        }
+
+    def _listen(self) -> None:
+        for name, listener in self._listeners().items():
+            self.session.events[name].connect(listener)
+
+    def _forget(self, *_: object) -> None:
+        """Follow the session no more; it goes on without this window."""
+        for name, listener in self._listeners().items():
+            self.session.events[name].disconnect(listener, missing_ok=True)
+        self.viewer = None
+
+    # What the person does in the picture.
+
+    def _time_stroke(self, _viewer: Any, _event: Any) -> Iterator[None]:
+        self._stroke_began = time.monotonic()
+        yield
+
+    def _on_paint(self, event: Any) -> None:
+        """Give the finished stroke to the session, pixel by pixel, as napari drew it."""
+        seconds = time.monotonic() - self._stroke_began
+        index = self.session.current
+        for pixels, code in painted(event.value, self.layers.scribbles.data.shape):
+            self.controls.guard(lambda p=pixels, c=code: self.session.paint(p, c, index, seconds))
+        self._on_scribbles(index)
+
+    def _on_mode(self, _event: Any = None) -> None:
+        # A right click in paint mode would start a tool that holds every later stroke back until
+        # it is finished. Setting a mode switches it on again, and only this private switch off.
+        self.layers.scribbles._overlays["brush_stroke"].enabled = False
+        if self.layers.scribbles.mode in ("paint", "erase", "fill", "polygon"):
+            erasing = self.layers.scribbles.mode == "erase"
+            self.dock.show_class(0 if erasing else self.layers.scribbles.selected_label)
+
+    def _on_selected_label(self, _event: Any = None) -> None:
+        """Keep napari's own label keys inside the classes there are."""
+        code = self.layers.scribbles.selected_label
+        if not 1 <= code <= len(self.palette):
+            self.layers.scribbles.selected_label = min(max(code, 1), len(self.palette))
+        elif self.layers.scribbles.mode != "erase":
+            self.dock.show_class(code)
+
+    def _on_brush_size(self, _event: Any = None) -> None:
+        self.dock.brush.value = min(self.dock.brush.max, self.layers.scribbles.brush_size)
+
+    def _on_unsure_visible(self, _event: Any = None) -> None:
+        self.dock.unsure.value = self.layers.unsure.visible
+        self._draw_uncertainty()
+
+    def _on_kind(self, kind: Any) -> None:
+        self.controls.kind = kind
+        self._draw_uncertainty()
+
+    # What the session tells.
+
+    def _on_image(self, index: int) -> None:
+        moved = self.layers.show_image(self.session.images[index])
+        self.dock.image.value = index
+        self._on_scribbles(index)
+        self._on_prediction(index)
+        if moved and self.viewer is not None:
+            self.viewer.reset_view()
+
+    def _on_scribbles(self, index: int) -> None:
+        if index == self.session.current:
+            self.layers.show_scribbles(self.session.labels(index))
+        every = [self.session.labels(i) for i in range(len(self.session.images))]
+        self.dock.count.value = status.count_text(every, self.session.classes)
+        self.dock.buttons["undo"].enabled = self.session.can_undo
+        self.dock.buttons["redo"].enabled = self.session.can_redo
+        self._on_saved(self.session.is_saved)
+        self._forget_places()
+
+    def _on_prediction(self, index: int) -> None:
+        if index != self.session.current:
+            return
+        self._only_changed = self._only_changed and self.session.has_previous
+        self._draw_prediction()
+        self._draw_uncertainty()
+        text = status.dice_text(self.controls.dice(), self.session.classes)
+        self.dock.scores.value = text if self.session.ready else status.NO_PREDICTION
+        self.dock.show_comparison(self.controls.comparison())
+        self._forget_places()
+
+    def _on_progress(self, step: TuneStep) -> None:
+        self.dock.show_progress(step.step, step.total, step.loss)
+
+    def _on_tuning(self, what: str) -> None:
+        self.dock.show_tuning(what == "started")
+        if what in ("started", "cancelled"):
+            self.say({"started": "", "cancelled": "cancelled: the model is as it was"}[what])
+
+    def _on_saved(self, saved: bool) -> None:
+        self.dock.show_saved(saved, self.session.folder)
+
+    def _forget_places(self) -> None:
+        self.controls.forget_places()
+        self.dock.show_places([], -1)
+        self.layers.place.visible = False
+
+    def _draw_prediction(self) -> None:
+        change = self.controls.comparison() if self._only_changed else None
+        codes = self.session.codes(self.session.current)
+        self.layers.show_prediction(codes, self.dock.tint.value, change)
+        self.dock.show_changed(change is not None)
+
+    def _draw_uncertainty(self) -> None:
+        """Compute and draw what is on view; nothing while the layer is hidden."""
+        shown = self.layers.unsure.visible
+        self.layers.show_uncertainty(self.controls.uncertainty() if shown else None)
+
+
+def run() -> None:
+    """Wait, in a plain script, until the last window is closed."""
+    napari.run()

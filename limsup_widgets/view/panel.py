@@ -1,0 +1,357 @@
+"""`NotebookPanel`: the session in a notebook's cell, with a surface to draw on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+import numpy as np
+from numpy.typing import NDArray
+
+from limsup_widgets.view import pump, status
+from limsup_widgets.view.canvas import ScribbleCanvas, coloured
+from limsup_widgets.view.controls import Controls
+from limsup_widgets.view.figures import as_rgb, difference, outline, overlay, uncertainty_rgb
+from limsup_widgets.view.html import picture_html, table_html
+from limsup_widgets.view.palette import class_palette, css, ink
+from limsup_widgets.view.shortcuts import MAX_DIGIT, SHORTCUTS, help_rows
+from limsup_widgets.view.static import static_html
+
+if TYPE_CHECKING:
+    from limsup_widgets.learn.tune import TuneStep
+    from limsup_widgets.session.session import Session
+
+SHOWN = ("prediction", "outlines", "what changed", "uncertainty", "truth")
+LINE = "display:inline-block;line-height:1.5;font-size:13px"
+
+
+def _button(text: str, tooltip: str, action: Callable[[], object], **style: str) -> widgets.Button:
+    made = widgets.Button(
+        description=text, tooltip=tooltip, layout=widgets.Layout(width="auto", min_width="72px")
+    )
+    made.style.button_color = style.get("colour")
+    made.style.text_color = style.get("ink")
+    made.on_click(lambda _: action())
+    return made
+
+
+class NotebookPanel(widgets.VBox):
+    """Controls and pictures of a session, in the notebook.
+
+    Everything works here without napari: paint with the left button, tune, compare, look where to
+    paint next, accept. With napari open, both follow the same session.
+
+    Parameters
+    ----------
+    session
+        The session shown. The panel only follows it: closing the panel loses nothing.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.palette = class_palette(len(session.classes))
+        self.controls = Controls(session, self._say)
+        self._make_picture()
+        self._make_tools()
+        self._make_results()
+        super().__init__(children=self._arrange())
+        self._listen()
+        pump.start()
+        self.choose(1)
+        self._on_image(session.current)
+        self._on_tuning("started" if session.tuning else "")
+
+    # ipywidgets shows the live widget where it can; a page without a kernel shows the HTML.
+    def _repr_mimebundle_(self, **keywords: Any) -> dict[str, Any]:
+        bundle = super()._repr_mimebundle_(**keywords) or {}
+        return {**bundle, "text/html": static_html(self.session)}
+
+    def close(self) -> None:
+        """Stop following the session and leave the page; a second call does nothing."""
+        for name, listener in self._listeners().items():
+            self.session.events[name].disconnect(listener, missing_ok=True)
+        super().close()
+
+    def paint(self, pixels: NDArray[np.int64], code: int, seconds: float) -> None:
+        """Give a stroke to the session: flat indices (n,), code (0 erases), seconds it took."""
+        self.controls.guard(
+            lambda: self.session.paint(pixels, code, self.session.current, seconds=seconds)
+        )
+
+    def _make_picture(self) -> None:
+        keys = [shortcut.key for shortcut in SHORTCUTS]
+        keys += [str(digit) for digit in range(1, MAX_DIGIT + 1)]
+        self.canvas = ScribbleCanvas(self.palette, self.paint, self.press, keys=keys)
+        self.picture = widgets.HTML()
+        self.shown = widgets.Dropdown(options=self._kinds_of_picture(), description="show")
+        self.kind = widgets.Dropdown(
+            options=[(text, letter) for letter, text in status.KINDS.items()],
+            value=self.controls.kind,
+            description="kind",
+        )
+        self.opacity = widgets.FloatSlider(
+            value=0.35, min=0, max=1, step=0.05, description="tint", readout=False
+        )
+        widgets.link((self.opacity, "value"), (self.canvas, "opacity"))
+        self.shown.observe(lambda _: self._redraw_picture(), "value")
+        self.kind.observe(self._on_kind, "value")
+
+    def _kinds_of_picture(self) -> list[str]:
+        known = self.session.truth(self.session.current) is not None
+        return [name for name in SHOWN if known or name != "truth"]
+
+    def _make_tools(self) -> None:
+        self.class_buttons = [
+            _button(
+                f"{code} {name}",
+                f"paint {name} (key {code})",
+                partial(self.choose, code),
+                colour=css(colour),
+                ink=ink(colour),
+            )
+            for code, (name, colour) in enumerate(
+                zip(self.session.classes, self.palette, strict=True), start=1
+            )
+        ]
+        self.eraser = _button("eraser", "erase strokes (key E)", lambda: self.choose(0))
+        self.brush = widgets.IntSlider(
+            value=3, min=1, max=30, description="brush", layout=widgets.Layout(width="220px")
+        )
+        widgets.link((self.brush, "value"), (self.canvas, "radius"))
+        names = [image.name for image in self.session.images]
+        labels = [f"{i + 1}  {name}" for i, name in enumerate(names)]
+        self.image = widgets.Dropdown(
+            options=list(zip(labels, range(len(names)), strict=True)),
+            value=self.session.current,
+            description="image",
+        )
+        self.image.observe(self._on_choice_of_image, "value")
+
+    def _make_results(self) -> None:
+        rows = (
+            ("tune", "Tune", "learn from the strokes (key T)"),
+            ("cancel", "Cancel", "stop tuning and keep the model (key Esc)"),
+            ("toggle_previous", "Before / after", "the previous model, and back (key B)"),
+            ("next_region", "Where next", "the next place worth a stroke (key N)"),
+            ("undo", "Undo", "take the last stroke back (Ctrl+Z)"),
+            ("redo", "Redo", "draw it again (Ctrl+Shift+Z)"),
+            ("accept", "Accept", "write labels and uncertainty to the session's folder"),
+            ("reset", "Start over", "drop strokes and tuning; press twice to confirm"),
+        )
+        self.buttons = {
+            name: _button(text, tooltip, partial(self.act, name)) for name, text, tooltip in rows
+        }
+        self.buttons["tune"].button_style = "success"
+        self.progress = widgets.IntProgress(layout=widgets.Layout(width="160px", height="20px"))
+        self.places = widgets.Select(
+            options=[], rows=5, description="places", layout=widgets.Layout(width="320px")
+        )
+        self.places.observe(self._on_choice_of_place, "value")
+        self.message, self.saved, self.step = widgets.HTML(), widgets.HTML(), widgets.HTML()
+        self.scores, self.table, self.count = widgets.HTML(), widgets.HTML(), widgets.HTML()
+
+    def _arrange(self) -> list[widgets.Widget]:
+        keys = table_html(["key", "on the image"], help_rows(len(self.palette)))
+        keys_box = widgets.Accordion([widgets.HTML(keys)], titles=["keys"], selected_index=None)
+        wrap = widgets.Layout(flex_flow="row wrap", align_items="center")
+        half = widgets.Layout(width="50%", padding="0 6px 0 0")
+        left = widgets.VBox([self.canvas, widgets.HBox([self.opacity, self.image], layout=wrap)])
+        right = widgets.VBox([self.picture, widgets.HBox([self.shown, self.kind], layout=wrap)])
+        left.layout = right.layout = half
+        use = self.buttons
+        tools = [*self.class_buttons, self.eraser, self.brush, use["undo"], use["redo"]]
+        work = [use["tune"], use["cancel"], self.progress, self.step]
+        look = [use["toggle_previous"], use["next_region"], use["accept"], use["reset"], self.saved]
+        return [
+            widgets.HBox(tools, layout=wrap),
+            widgets.HBox([left, right]),
+            widgets.HBox([*work, *look], layout=wrap),
+            self.message,
+            widgets.HBox([self.scores, self.count], layout=wrap),
+            widgets.HBox([self.table, self.places], layout=wrap),
+            keys_box,
+        ]
+
+    def _listeners(self) -> dict[str, Callable[..., None]]:
+        return {
+            "scribbles": self._on_scribbles,
+            "prediction": self._on_prediction,
+            "image": self._on_image,
+            "progress": self._on_progress,
+            "tuning": self._on_tuning,
+            "message": self._say,
+            "saved": self._on_saved,
+        }
+
+    def _listen(self) -> None:
+        for name, listener in self._listeners().items():
+            self.session.events[name].connect(listener)
+
+    def press(self, key: str) -> None:
+        """Do what a key on the picture stands for."""
+        if key.isdigit():
+            self.choose(int(key))
+        else:
+            self.act(next(shortcut.action for shortcut in SHORTCUTS if shortcut.key == key))
+
+    def act(self, name: str) -> None:
+        """Do what a button or key stands for: a method of the panel, else of its controls."""
+        own = getattr(self, name, None)
+        if own is not None:
+            own()
+        else:
+            self.controls.act(name)
+
+    def erase(self) -> None:
+        """Take the eraser."""
+        self.choose(0)
+
+    def thinner(self) -> None:
+        """Make the brush thinner."""
+        self.brush.value -= 1
+
+    def thicker(self) -> None:
+        """Make the brush thicker."""
+        self.brush.value += 1
+
+    def toggle_prediction(self) -> None:
+        """Show or hide the tint of the prediction on the image."""
+        self.opacity.value = 0.0 if self.opacity.value else 0.35
+
+    def toggle_uncertainty(self) -> None:
+        """Show uncertainty beside the image, or the prediction again."""
+        self.shown.value = "prediction" if self.shown.value == "uncertainty" else "uncertainty"
+
+    def next_region(self) -> None:
+        """Mark the next place worth a stroke and list them all."""
+        region = self.controls.act("next_region")
+        self._list_places()
+        if region is not None:
+            self.places.value = self.controls.place
+
+    def choose(self, code: int) -> None:
+        """Paint `code` from now on (0 erases); a number without a class does nothing."""
+        if code > len(self.class_buttons):
+            return
+        self.canvas.code = code
+        for number, button in enumerate([self.eraser, *self.class_buttons]):
+            button.layout.border = "3px solid #1a1a1a" if number == code else "3px solid #0000"
+
+    def _say(self, line: str) -> None:
+        self.message.value = f'<span role="status" style="{LINE}">{escape(line)}</span>'
+
+    def _on_image(self, index: int) -> None:
+        image = self.session.images[index]
+        self.canvas.label = f"image {image.name}; paint on it with the left mouse button"
+        self.canvas.show_picture(as_rgb(image))
+        self.image.value = index
+        self.shown.options = self._kinds_of_picture()
+        self._forget_places()
+        self._on_scribbles(index)
+        self._on_prediction(index)
+
+    def _on_scribbles(self, index: int) -> None:
+        if index != self.session.current:
+            return
+        self.canvas.show_strokes(self.session.labels(index))
+        every = [self.session.labels(i) for i in range(len(self.session.images))]
+        self.count.value = (
+            f'<span style="{LINE}">{status.count_text(every, self.session.classes)}</span>'
+        )
+        self.buttons["undo"].disabled = not self.session.can_undo
+        self.buttons["redo"].disabled = not self.session.can_redo
+        self._forget_places()
+
+    def _on_prediction(self, index: int) -> None:
+        if index != self.session.current:
+            return
+        self.canvas.show_shade(coloured(self.session.codes(index), self.palette))
+        self._redraw_picture()
+        self._redraw_scores()
+
+    def _on_progress(self, step: TuneStep) -> None:
+        self.progress.max, self.progress.value = step.total, step.step
+        text = status.progress_text(step.step, step.total, step.loss)
+        self.step.value = f'<span style="{LINE}">{text}</span>'
+
+    def _on_tuning(self, what: str) -> None:
+        busy = what == "started"
+        self.buttons["tune"].disabled = busy
+        self.buttons["cancel"].disabled = not busy
+        self.progress.bar_style = {"done": "success", "failed": "danger"}.get(what, "")
+        if not busy:
+            self._redraw_scores()
+
+    def _on_saved(self, saved: bool) -> None:
+        self.saved.value = (
+            f'<span style="{LINE}">{status.saved_text(saved, self.session.folder)}</span>'
+        )
+
+    def _on_kind(self, change: dict[str, Any]) -> None:
+        self.controls.kind = change["new"]
+        self._redraw_picture()
+
+    def _on_choice_of_image(self, change: dict[str, Any]) -> None:
+        self.session.current = change["new"]
+
+    def _on_choice_of_place(self, change: dict[str, Any]) -> None:
+        if change["new"] is not None:
+            self.controls.place = change["new"]
+            self.canvas.box = [float(edge) for edge in self.controls.regions[change["new"]].box]
+
+    def _list_places(self) -> None:
+        total = sum(region.score for region in self.controls.regions)
+        lines = [
+            (status.region_text(rank + 1, region, total), rank)
+            for rank, region in enumerate(self.controls.regions)
+        ]
+        if tuple(lines) != self.places.options:
+            self.places.options = lines
+
+    def _forget_places(self) -> None:
+        self.controls.forget_places()
+        self.places.options, self.canvas.box = [], []
+
+    def _redraw_picture(self) -> None:
+        self.kind.disabled = self.shown.value != "uncertainty"
+        rgb, caption = self._picture(self.shown.value)
+        name = self.session.images[self.session.current].name
+        self.picture.value = picture_html(rgb, f"{caption}, image {name}", caption)
+
+    def _picture(self, shown: str) -> tuple[NDArray[np.uint8], str]:
+        """The chosen picture and the line below it."""
+        index, image = self.session.current, self.session.images[self.session.current]
+        if not self.session.ready:
+            return as_rgb(image), status.NO_PREDICTION
+        codes = self.session.codes(index)
+        if shown == "uncertainty" and (values := self.controls.uncertainty()) is not None:
+            top = float(values.max())
+            kind = status.KINDS[self.controls.kind]
+            return uncertainty_rgb(values), f"{kind}: dark 0, bright {top:.3g}"
+        if shown == "what changed" and (change := self.controls.comparison()) is not None:
+            text = f"{100 * change.fraction:.1f} % changed against the previous model"
+            return difference(image, change.before, change.after, self.palette), text
+        if shown == "outlines":
+            return outline(image, codes, self.palette), "outlines of the prediction"
+        if shown == "truth" and (truth := self.session.truth(index)) is not None:
+            return overlay(image, truth, self.palette), "truth"
+        return overlay(image, codes, self.palette), "prediction"
+
+    def _redraw_scores(self) -> None:
+        classes = self.session.classes
+        dice = self.controls.dice()
+        self.scores.value = f'<span style="{LINE}">{status.dice_text(dice, classes)}</span>'
+        change = self.controls.comparison()
+        self.buttons["toggle_previous"].disabled = change is None
+        self.table.value = (
+            ""
+            if change is None
+            else table_html(
+                status.comparison_head(change),
+                status.comparison_rows(change, classes),
+                "against the previous model, pixels",
+            )
+        )

@@ -1,0 +1,103 @@
+"""The words of the views: progress, scores, changes, places."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from limsup_widgets.session.compare import Comparison
+    from limsup_widgets.session.regions import Region
+
+KINDS = {"V": "total (V)", "E": "epistemic: the network (E)", "A": "aleatoric: the data (A)"}
+"""Kinds of uncertainty, V = A + E, by their letter."""
+
+
+NO_PREDICTION = "no prediction yet: paint at least two classes, then Tune"
+
+
+def saved_text(saved: bool, folder: object) -> str:
+    """The mark that tells whether a power cut would lose anything.
+
+    Examples
+    --------
+    >>> saved_text(True, "case7"), saved_text(False, None)
+    ('✓ saved', '● not saved: session.save(folder)')
+    """
+    if folder is None:
+        return "● not saved: session.save(folder)"
+    return "✓ saved" if saved else "● saving …"
+
+
+def progress_text(step: int, total: int, loss: float) -> str:
+    """Where a tune is.
+
+    Examples
+    --------
+    >>> progress_text(3, 40, 0.51234)
+    'step 3 of 40 · loss 0.512'
+    """
+    return f"step {step} of {total} · loss {loss:.3f}"
+
+
+def dice_text(dice: NDArray[np.floating] | None, classes: Sequence[str]) -> str:
+    """Mean and per-class Dice in one line; empty if the truth is not known.
+
+    Examples
+    --------
+    >>> dice_text(np.array([0.8, 0.6, np.nan]), ["a", "b", "c"])
+    'Dice 0.700  (a 0.80 · b 0.60 · c –)'
+    """
+    if dice is None or np.isnan(dice).all():
+        return ""
+    each = " · ".join(
+        f"{name} {'–' if math.isnan(value) else format(value, '.2f')}"
+        for name, value in zip(classes, dice, strict=True)
+    )
+    return f"Dice {np.nanmean(dice):.3f}  ({each})"
+
+
+def comparison_head(comparison: Comparison) -> list[str]:
+    """Titles of the columns of `comparison_rows`."""
+    return ["class", "gained", "lost"] + ["Dice"] * (comparison.dice_after is not None)
+
+
+def comparison_rows(comparison: Comparison, classes: Sequence[str]) -> list[list[str]]:
+    """What a tune changed, one row per class: pixels gained and lost and, if known, the Dice.
+
+    The previous result stands before the arrow, the present one after it.
+    """
+    rows = [
+        [name, f"+{int(gained)}", f"−{int(lost)}"]
+        for name, gained, lost in zip(classes, comparison.gained, comparison.lost, strict=True)
+    ]
+    before, after = comparison.dice_before, comparison.dice_after
+    if before is not None and after is not None:
+        for row, old, new in zip(rows, before, after, strict=True):
+            row.append("–" if math.isnan(new) else f"{old:.2f} → {new:.2f}")
+    return rows
+
+
+def region_text(rank: int, region: Region, total: float) -> str:
+    """One line of the list of places, with its share of what is left to explain."""
+    share = 100 * region.score / total if total > 0 else 0
+    return f"{rank}.  row {region.y}, column {region.x} · {share:.0f} %"
+
+
+def count_text(labels: Sequence[NDArray[np.uint8]], classes: Sequence[str]) -> str:
+    """How many pixels of each class are scribbled, over all images.
+
+    Examples
+    --------
+    >>> count_text([np.array([[1, 1, 0]], np.uint8)], ["a", "b"])
+    'scribbled: a 2 · b 0 pixels'
+    """
+    bins = sum(np.bincount(array.ravel(), minlength=len(classes) + 1) for array in labels)
+    each = " · ".join(
+        f"{name} {count}" for name, count in zip(classes, np.atleast_1d(bins)[1:], strict=False)
+    )
+    return f"scribbled: {each} pixels"
