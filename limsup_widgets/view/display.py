@@ -6,7 +6,7 @@ import ctypes
 import os
 import sys
 import threading
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -124,8 +124,13 @@ def _fatal_qt() -> str:
     """Name the Qt binding that ends the process, if that is the one installed; else empty."""
     # PySide6 6.12.0 releases a reference to None at each call. None has a count of references up
     # to Python 3.11: after some ten thousand calls, minutes of an open window, Python aborts.
-    found = version("PySide6_Essentials")
-    return found if found in ("6.12.0",) and sys.version_info < (3, 12) else ""
+    if sys.version_info >= (3, 12):
+        return ""
+    try:
+        found = version("PySide6_Essentials")
+    except PackageNotFoundError:
+        return ""
+    return found if found == "6.12.0" else ""
 
 
 def viewer_available() -> tuple[bool, str]:
