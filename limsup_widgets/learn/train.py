@@ -1,6 +1,6 @@
 """Train the base networks U0 and U0^D on simulated controls.
 
-``python -m limsup_widgets.learn.train`` makes the shipped files again.
+``python -m limsup_widgets.learn.recipe`` makes the shipped files again.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def train_unet(
 def train_u0(
     pairs: Pairs,
     p_drop: float = 0.0,
-    dropout_at: Sequence[str] = ("half", "full"),
+    dropout_at: Sequence[str] = ("quarter", "half"),
     seed: int = 0,
     **options: Any,
 ) -> tuple[UNet, Normalizer]:

@@ -84,7 +84,7 @@ class UNet(nn.Module):
         classes: int = 4,
         widths: Sequence[int] = (12, 24, 48, 96),
         p_drop: float = 0.0,
-        dropout_at: Sequence[str] = ("half", "full"),
+        dropout_at: Sequence[str] = ("quarter", "half"),
     ) -> None:
         super().__init__()
         if unknown := set(dropout_at) - set(PLACES):

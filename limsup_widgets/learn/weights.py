@@ -160,7 +160,7 @@ def set_card(model: nn.Module, card: ModelCard) -> None:
 def load_u0(dropout: bool = False) -> UNet:
     """The base network: U0, or U0^D with its two dropout layers; four kidney classes.
 
-    Trained on simulated controls by ``python -m limsup_widgets.learn.train``; seeds and recorded
+    Trained on simulated controls by ``python -m limsup_widgets.learn.recipe``; seeds and recorded
     Dice are on ``.card``.
     """
     network = load_model(SHIPPED / ("u0d.safetensors" if dropout else "u0.safetensors"))
