@@ -211,28 +211,27 @@ ARMS: dict[str, Callable[[Patient], Codes]] = {
     "half": lambda p: tuned(p, p.scribbles(fraction=0.5), FLAT),
     "secondary": lambda p: tuned(p, p.scribbles("secondary"), FLAT),
     "wrong patient": wrong,
-    "all patients": lambda p: everybody(p, FLAT.steps),
-    "one dense mask": one_dense,
     "dense": lambda p: tuned(p, p.dense, FLAT),
-    "80 steps": lambda p: tuned(p, p.main, replace(FLAT, steps=80)),
-    "1 image": lambda p: few_images(p, 1),
-    "3 images": lambda p: few_images(p, 3),
-    "head only": lambda p: tuned(p, p.main, replace(FLAT, trainable="head")),
-    "batch statistics": lambda p: tuned(p, p.main, replace(FLAT, bn="train")),
-    "uniform crops": lambda p: tuned(p, p.main, replace(FLAT, sampling="uniform", lr=1e-3)),
     "random forest": forest,
     "logistic head": logistic,
     "U0D": lambda p: test_codes(network(True), p, mc=True),
     "U0D flat": lambda p: tuned(p, p.main, FLAT, True),
     "U0D balanced": lambda p: tuned(p, p.main, BALANCED, True),
     "U0D uncertainty": uncertain,
+    "all patients": lambda p: everybody(p, FLAT.steps),
     "U0D secondary": lambda p: uncertain(p, style="secondary"),
     "U0D all patients": lambda p: everybody(p, FLAT.steps, True),
     "U0D Vdet": lambda p: uncertain(p, "Vdet"),
+    "80 steps": lambda p: tuned(p, p.main, replace(FLAT, steps=80)),
+    "1 image": lambda p: few_images(p, 1),
+    "3 images": lambda p: few_images(p, 3),
+    "head only": lambda p: tuned(p, p.main, replace(FLAT, trainable="head")),
+    "one dense mask": one_dense,
+    "uniform crops": lambda p: tuned(p, p.main, replace(FLAT, sampling="uniform", lr=1e-3)),
+    "batch statistics": lambda p: tuned(p, p.main, replace(FLAT, bn="train")),
     "U0D E": lambda p: uncertain(p, "E"),
     "U0D err": lambda p: uncertain(p, "err"),
 }
-
 
 CONFIRMED = (
     "U0", "AdaBN", "main balanced", "main flat", "half", "secondary", "wrong patient", "dense",
@@ -268,9 +267,9 @@ def study(processes: int = 2) -> None:
     done = {(r["cohort"], r["patient"], r["arm"]) for r in rows}
     jobs = [
         (seed, k, arm)
-        for seed in COHORTS
+        for arm in sorted(ARMS, key=lambda a: a not in CONFIRMED)
+        for seed in COHORTS[: 2 if arm in CONFIRMED else 1]
         for k in range(20)
-        for arm in (ARMS if seed == COHORTS[0] else CONFIRMED)
         if (seed, f"p{k + 1:02d}", arm) not in done
     ]
     with ProcessPoolExecutor(processes) as pool, PARTIAL.open("a") as out:
