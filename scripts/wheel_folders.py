@@ -12,8 +12,13 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 FOLDERS = {"notebooks": "_notebooks", "data_manifests": "_manifests", "results": "_results"}
 
 
+def stays_behind(part: str) -> bool:
+    """Tell whether a file or folder is hidden, cached or the rest of an unfinished run."""
+    return part.startswith((".", "__")) or ".partial." in part
+
+
 class WheelFolders(BuildHookInterface):
-    """Add every visible file of ``FOLDERS`` to a standard wheel."""
+    """Add the files of ``FOLDERS`` to a standard wheel."""
 
     def initialize(self, version: str, build_data: dict) -> None:
         """Extend hatchling's table of files that are included by force."""
@@ -23,5 +28,5 @@ class WheelFolders(BuildHookInterface):
         for folder, packaged in FOLDERS.items():
             for file in sorted((root / folder).rglob("*")):
                 place = file.relative_to(root / folder)
-                if file.is_file() and not any(part.startswith((".", "__")) for part in place.parts):
+                if file.is_file() and not any(map(stays_behind, place.parts)):
                     build_data["force_include"][str(file)] = f"limsup_widgets/{packaged}/{place}"
