@@ -37,7 +37,7 @@ class FrontMatter(BaseModel):
     scarce
         What kind of supervision is scarce, in one phrase for the gallery.
     minutes, memory_mb
-        Measured by the runner in the quick profile: run time, peak memory of the kernel.
+        Measured by the runner in the quick profile: the kernel's CPU time and peak memory.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
