@@ -34,7 +34,8 @@ def truth(side: int = 64) -> NDArray[np.uint8]:
 def tiny(classes: int = 2, in_channels: int = 3, p_drop: float = 0.2) -> UNet:
     """An untrained network of a few thousand parameters, always the same."""
     torch.manual_seed(0)
-    return UNet(in_channels, classes, widths=(4, 4, 4, 4), p_drop=p_drop).eval()
+    places = ("quarter", "half")
+    return UNet(in_channels, classes, (8, 8, 8, 8), p_drop=p_drop, dropout_at=places).eval()
 
 
 def scribble(session: Session, image: int = 0) -> None:

@@ -14,6 +14,7 @@ from torch import nn
 
 from limsup_widgets.data.image import Image
 from limsup_widgets.data.journal import FileLock, JournalContent, read_journal
+from limsup_widgets.data.journal.reading import parse_journal
 from limsup_widgets.data.journal.writing import sync_folder
 from limsup_widgets.data.readers import read_image
 from limsup_widgets.errors import LimsupError
@@ -37,18 +38,22 @@ class SessionFolder:
 
     @property
     def in_use(self) -> bool:
-        """Whether a session has begun here."""
-        return self.journal.is_file() and self.journal.stat().st_size > 0
+        """Whether a session has begun here: a header that was not finished does not count."""
+        if not self.journal.is_file():
+            return False
+        with self.journal.open("rb") as file:
+            first = parse_journal(file.readline())
+        return first.header is not None or bool(first.damage)
 
     def read(self, recover: bool = False) -> JournalContent:
         """Content of the journal.
 
-        With ``recover``, what stands before a damaged line becomes the journal, and the damaged
-        file is kept beside it.
+        A torn last line is only marked in it, as the session tells the user. With ``recover``,
+        what stands before a damaged line becomes the journal; the damaged file is kept beside it.
         """
         if not self.path.is_dir():
             raise LimsupError(f"session folder {self.path}", got="no such folder")
-        content = read_journal(self.journal, recover)
+        content = read_journal(self.journal, recover, warn=False)
         if content.header is None:
             raise LimsupError(
                 f"journal {self.journal}",

@@ -132,6 +132,7 @@ class Session(Tunable):
         self._folder = place
         self._keep(self._networks.current)
         opening.take_over(place.path, self)
+        self.pump.once()
         for note in notes:
             self._say(note)
 

@@ -50,12 +50,12 @@ class Tunable(State):
             Fewer than two classes scribbled, a tune running already, or the tune failed; then the
             previous network is in use.
         """
-        if self._tuning:
+        if not self._at_rest():
             raise LimsupError("tune", got="one is running", do="wait() or cancel()")
         self._begin_tune(self._request())
         with text_bar(self.events.progress, self.settings.steps, progress):
             try:
-                self.pump.until(lambda: not self._tuning)
+                self.pump.until(self._at_rest)
             except KeyboardInterrupt:
                 self._stop()
                 raise
@@ -66,7 +66,7 @@ class Tunable(State):
 
     def start_tune(self) -> bool:
         """Begin to tune in the background and return; what cannot work becomes a message."""
-        if self._tuning:
+        if not self._at_rest():
             self._say("a tune is running: wait for it, or cancel it")
             return False
         try:
@@ -83,7 +83,7 @@ class Tunable(State):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Let events run until no tune is running; False if ``timeout`` seconds pass first."""
-        return self.pump.until(lambda: not self._tuning, timeout)
+        return self.pump.until(self._at_rest, timeout)
 
     def pause(self, seconds: float) -> None:
         """Let events run for a while."""
@@ -130,10 +130,10 @@ class Tunable(State):
         )
 
     def _begin_tune(self, request: TuneRequest) -> None:
-        self._tuning, self._failure = True, None
+        self._failure = None
         self._record.add("tune_start", model=self.model_sha256, settings=asdict(request.settings))
+        self._tuning = self._tuner.start(partial(tune_network, request))
         self.events.tell("tuning", "started")
-        self._tuner.start(partial(tune_network, request))
 
     def _stepped(self, step: TuneStep) -> None:
         self.events.tell("progress", step)
@@ -157,14 +157,19 @@ class Tunable(State):
         self.events.tell("tuning", outcome.status)
 
     def _stop(self) -> None:
-        """Cancel a tune and see it ended, also if its last signal was lost to an interrupt."""
-        if not self._tuning:
-            return
-        self._tuner.cancel()
-        self._tuner.join()
-        self.pump.once()
+        """Cancel a tune and see it ended."""
         if self._tuning:
-            self._finished(Outcome("cancelled"))
+            self._tuner.cancel()
+            self._tuner.join()
+            self._at_rest()
+
+    def _at_rest(self) -> bool:
+        """Whether no tune is running; also if its last signal was lost to an interrupt."""
+        if self._tuning and self._tuner.ended:
+            self.pump.once()
+            if self._tuning:
+                self._finished(Outcome("cancelled"))
+        return not self._tuning
 
     def _keep(self, network: Network) -> None:
         """Write a network into the folder, if there is one; called from both threads."""

@@ -97,12 +97,18 @@ class Tuner:
     def __init__(self, threads: int = 1) -> None:
         self.threads = threads
         self._cancel = threading.Event()
+        self._busy = False
         self._thread: threading.Thread | None = None
 
     @property
     def running(self) -> bool:
-        """Whether a job is in progress."""
-        return self._thread is not None and self._thread.is_alive()
+        """Whether a job is in progress; no longer when ``finished`` is emitted."""
+        return self._busy
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is no thread any more, so that all its signals have been emitted."""
+        return self._thread is None or not self._thread.is_alive()
 
     @property
     def cancelled(self) -> bool:
@@ -114,6 +120,7 @@ class Tuner:
         if self.running:
             return False
         self._cancel.clear()
+        self._busy = True
         self._thread = threading.Thread(target=self._work, args=(job,), name="limsup-tuner")
         self._thread.start()
         return True
@@ -126,7 +133,7 @@ class Tuner:
         """Wait for the thread to end; whether it has. Does not deliver its signals."""
         if self._thread is not None:
             self._thread.join(timeout)
-        return not self.running
+        return self.ended
 
     def tell(self, signal: Any, value: object) -> None:
         """Emit; an error in a listener is logged and does not reach the job."""
@@ -146,6 +153,7 @@ class Tuner:
         except _FORESEEN as error:
             outcome = Outcome("failed", error=error)
         finally:
+            self._busy = False
             self.tell(self.finished, outcome or Outcome("failed", error=sys.exc_info()[1]))
 
 

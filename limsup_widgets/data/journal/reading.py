@@ -43,7 +43,7 @@ class JournalContent:
     damage: str = ""
 
 
-def read_journal(path: Path | str, recover: bool = False) -> JournalContent:
+def read_journal(path: Path | str, recover: bool = False, warn: bool = True) -> JournalContent:
     """Every complete event of a journal.
 
     A line counts as complete with its closing brace. A last line that is not complete is what a
@@ -56,6 +56,8 @@ def read_journal(path: Path | str, recover: bool = False) -> JournalContent:
         The file.
     recover
         Return what stands before a damaged line in place of raising.
+    warn
+        Whether to warn of a torn line; for callers who say it otherwise.
 
     Raises
     ------
@@ -72,7 +74,7 @@ def read_journal(path: Path | str, recover: bool = False) -> JournalContent:
             got=content.damage,
             do=f"recover=True opens the {len(content.events)} events before it",
         )
-    if content.torn:
+    if content.torn and warn:
         warnings.warn(
             f"{path}: the last line was not written to its end and is dropped; "
             f"{len(content.events)} complete events kept",
