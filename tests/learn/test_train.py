@@ -54,6 +54,18 @@ def test_values_augmentation():
     check_augmentation()
 
 
+@pytest.mark.parametrize(("colour", "gain", "offset"), [(False, 0.1, 0.2), (True, 0.3, 0.6)])
+def test_values_colour(colour, gain, offset):
+    """Flat images of value 0 and 1 show the offset, and the gain on top of it."""
+    flat = torch.stack([torch.zeros(2, 24, 24), torch.ones(2, 24, 24)])
+    x, _ = train.augmented_batch(flat, flat[:, 0], np.random.default_rng(0), 400, 8, colour)
+    level = x[:, :, 0, 0]
+    assert torch.allclose(x, level[..., None, None].expand_as(x), atol=1e-6)
+    assert torch.equal(level[:, 0], level[:, 1]) != colour
+    assert -offset <= level.min() < -0.8 * offset
+    assert 1 + 0.8 * offset < level.max() <= 1 + gain + offset
+
+
 def test_values_outside_is_ignored():
     y = torch.full((1, 20, 30), 2.0)
     _, targets = train.augmented_batch(y[:, None], y, np.random.default_rng(0), 50, 20)
