@@ -23,14 +23,15 @@ from limsup_widgets.data.label_files import check_scribbles, read_labels
 from limsup_widgets.data.readers import read_image
 from limsup_widgets.errors import LimsupError
 from limsup_widgets.learn import rivals
-from limsup_widgets.learn.biomarker import area_fractions
+from limsup_widgets.learn.biomarker import area_fractions, conformal_halfwidth
 from limsup_widgets.learn.device import best_device
 from limsup_widgets.learn.infer import codes
 from limsup_widgets.learn.metrics import agreement, dice_per_class, mean_dice
 from limsup_widgets.learn.moments import Moments
 from limsup_widgets.session.session import Session
+from limsup_widgets.teach.results import stored_result
 
-DEMO_PATIENT = "p16"
+DEMO_PATIENT = "p01"
 """The patient with the (lower) median Dice of U0 over the cohort, fixed in advance."""
 
 Codes = NDArray[np.uint8]
@@ -78,6 +79,21 @@ def mean_area(images: Sequence[Codes], classes: int) -> list[float | None]:
     return rounded(np.mean([area_fractions(c, classes) for c in images], axis=0))
 
 
+def area_halfwidth(patient: str, coverage: float = 0.9) -> float:
+    """Half-width of the interval of a tuned patient's interstitial area, mean of three images.
+
+    Calibrated on the *other* patients of the stored cohort under the same recipe (chapter ls03):
+    it holds for such patients and no others.
+    """
+    rows = stored_result("ls03").select(cohort=5000, arm="U0D flat")
+    errors: dict[str, list[float]] = {}
+    for row in rows:
+        if row["subject"] != patient:
+            error = float(row["area"] or 0) - float(row["true area"] or 0)
+            errors.setdefault(str(row["subject"]), []).append(error)
+    return conformal_halfwidth([float(np.mean(e)) for e in errors.values()], coverage)
+
+
 def patient_round(subject: Subject, folder: Path, seed: int = 0) -> Round:
     """Tune on the patient's seven scribbled images; Dice on the three others, pixels pooled."""
     tests = list(subject.test)
@@ -109,6 +125,7 @@ def patient_round(subject: Subject, folder: Path, seed: int = 0) -> Round:
         "area_before": mean_area(predicted[0], len(CLASSES)),
         "area_after": mean_area(predicted[1], len(CLASSES)),
         "area_true": mean_area(truths, len(CLASSES)),
+        "area_halfwidth": round(area_halfwidth(subject.id), 4),
     }
     return Round(
         title=f"Patient {subject.id}: a test image, never scribbled",

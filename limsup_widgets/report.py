@@ -82,7 +82,15 @@ def _area_table(r: Round) -> str:
         (name, *(f"{100 * r.numbers[f'area_{k}'][i]:.1f} %" for k in keys))
         for i, name in enumerate(r.classes)
     ]
-    return html.table_html(("area", *(k.replace("_", " ") for k in keys)), rows, "Area fractions")
+    table = html.table_html(("area", *(k.replace("_", " ") for k in keys)), rows, "Area fractions")
+    if "area_halfwidth" not in r.numbers:
+        return table
+    return table + (
+        f'<p class="note">After tuning, {escape(r.classes[0])} covers '
+        f"{100 * r.numbers['area_after'][0]:.1f} % ± {100 * r.numbers['area_halfwidth']:.1f} %: a "
+        "90 % interval calibrated on the other simulated patients under this recipe. It says "
+        "nothing about other tissue.</p>"
+    )
 
 
 def _timing(r: Round) -> str:
