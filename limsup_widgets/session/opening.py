@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -159,12 +160,20 @@ def open_arguments(
         "classes": header.classes,
         "model": folder.network(header.model, model),
         "truths": folder.truths(len(header.images)),
-        "settings": TuneSettings(**kept["settings"]),
+        "settings": _last_settings(content, kept["settings"]),
         "passes": kept["passes"],
         "seed": kept["seed"],
         "name": header.name,
         "normalizer": Normalizer(tuple(kept["mean"]), tuple(kept["std"])),
     }
+
+
+def _last_settings(content: JournalContent, first: dict[str, Any]) -> TuneSettings:
+    """Settings of the last tune; those this version does not know are left out."""
+    tunes = [event.data for event in content.events if event.kind == "tune_start"]
+    last = tunes[-1]["settings"] if tunes else first
+    known = {field.name for field in fields(TuneSettings)}
+    return TuneSettings(**{key: value for key, value in last.items() if key in known})
 
 
 def _given(images: Sequence[Source], entries: list[dict[str, Any]]) -> list[Source]:

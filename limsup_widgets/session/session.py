@@ -27,9 +27,8 @@ from limsup_widgets.session.tuning import warm_up
 class Session(Tunable):
     """Scribble, tune, look, scribble again: all that a view needs, and no view.
 
-    What can be read (labels, results, comparisons) is in :class:`~.state.State`, tuning in
-    :class:`~.tunable.Tunable`, everything else that can be done here. Every action is one event of
-    the journal.
+    What can be read is in :class:`~.state.State`, tuning in :class:`~.tunable.Tunable`, all else
+    that can be done here. Every action is one event of the journal.
 
     Parameters
     ----------

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -117,8 +118,10 @@ class Tunable(State):
         self._check_open()
         scribbled = check_request(self._history.labels, len(self.classes))
         self._tuner.threads = self.threads
+        # Copied here, as this thread may be predicting with the original while the other one tunes.
+        start = replace(self._networks.current, module=copy.deepcopy(self.model))
         return TuneRequest(
-            network=self._networks.current,
+            network=start,
             inputs=tuple(self._predictions.input(i) for i in scribbled),
             labels=tuple(self.labels(i) for i in scribbled),
             classes=len(self.classes),

@@ -38,7 +38,7 @@ class TuneRequest:
     Attributes
     ----------
     network
-        Where to start from.
+        Where to start from; a copy that nobody else uses.
     inputs, labels
         The scribbled images ``(C, H, W)`` and their codes ``(H, W)``.
     classes

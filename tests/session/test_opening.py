@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +112,23 @@ def test_values_cell_run_twice(tmp_path: Path) -> None:
     third = Session.open(tmp_path / "s")
     third.paint([0], 1)
     third.close()
+
+
+def test_values_of_a_forgotten_session(tmp_path: Path) -> None:
+    """Nobody closed it, nobody holds it: its folder is free, and everything is in it."""
+    begun(tmp_path / "s").paint([3], 1)
+    gc.collect()
+    with Session.open(tmp_path / "s") as again:
+        assert again.labels(0)[0, 3] == 1
+
+
+def test_values_settings_of_the_last_tune(tmp_path: Path) -> None:
+    with begun(tmp_path / "s") as session:
+        scribble(session)
+        session.settings = replace(QUICK, steps=3, weighting="balanced")
+        session.tune(progress=False)
+    with Session.open(tmp_path / "s") as again:
+        assert again.settings == session.settings
 
 
 def test_errors_of_another_session(tmp_path: Path) -> None:

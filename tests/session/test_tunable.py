@@ -325,6 +325,41 @@ def test_values_of_the_cache(session: Session, monkeypatch: pytest.MonkeyPatch) 
     assert len(calls) == 2
 
 
+def test_equivalence_while_the_owner_predicts(session: Session) -> None:
+    """Monte Carlo passes over the old network while the new one is made: neither is disturbed."""
+    scribble(session)
+    expected = fine_tune(tiny(), [session.normalizer(halves(0))], [session.labels(0)], QUICK)
+    before = session.moments(0)
+    session.start_tune()
+    while not session.wait(0):
+        session._predictions._kept.clear()
+        if not session.has_previous:
+            np.testing.assert_array_equal(session.moments(0).mean, before.mean)
+    assert session.model_sha256 == model_sha256(expected)
+
+
+def test_errors_accelerator_full(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A prediction that does not fit there is made in ordinary memory."""
+    from limsup_widgets.session import predictions
+
+    real, calls = predictions.predict, []
+
+    def predict(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(*arguments)
+
+    monkeypatch.setattr(predictions, "predict", predict)
+    assert session.prob(0).shape == (2, 64, 64) and len(calls) == 2
+
+
+def test_values_of_the_room(session: Session) -> None:
+    session._predictions.room = session.prob(0).nbytes
+    session.prob(1)
+    assert list(session._predictions._kept) == [("prob", session.model_sha256, 1)]
+
+
 def test_errors_waiting_in_another_thread(session: Session) -> None:
     caught: list[Exception] = []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import weakref
 from pathlib import Path
 from types import TracebackType
 
@@ -41,9 +42,12 @@ class FileLock:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        # Closed at the latest when nobody holds this object any more, so that a session which was
+        # forgotten without close() does not lock its own process out.
+        self._release = weakref.finalize(self, os.close, descriptor)
         try:
-            _lock(self._descriptor)
+            _lock(descriptor)
         except OSError as error:
             self.release()
             if not isinstance(error, BlockingIOError | PermissionError):
@@ -54,15 +58,13 @@ class FileLock:
                 got=f"open in {owner}",
                 do="close it there, or choose another folder",
             ) from error
-        os.ftruncate(self._descriptor, 0)
-        os.lseek(self._descriptor, 0, os.SEEK_SET)
-        os.write(self._descriptor, f"process {os.getpid()}\n".encode())
+        os.ftruncate(descriptor, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, f"process {os.getpid()}\n".encode())
 
     def release(self) -> None:
         """Give the folder free; a second call does nothing."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        self._release()
 
     def __enter__(self) -> FileLock:
         return self
