@@ -184,7 +184,7 @@ class Surface {
   key(event) {
     const name = keyName(event);
     if (name === "F") this.fit();
-    else if (this.get("keys").includes(name)) this.model.send({ kind: "key", key: name });
+    else if (this.get("known_keys").includes(name)) this.model.send({ kind: "key", key: name });
     else return;
     event.preventDefault();
     event.stopPropagation();

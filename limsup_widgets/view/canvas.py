@@ -38,7 +38,7 @@ class ScribbleCanvas(anywidget.AnyWidget):
     on_stroke
         Called with (flat indices (n,), code, seconds) after each stroke that met the image.
     on_key
-        Called with the name of a pressed key that is in `keys`.
+        Called with the name of a pressed key that is in `known_keys`.
     **traits
         Any trait below.
 
@@ -50,7 +50,7 @@ class ScribbleCanvas(anywidget.AnyWidget):
         Of the layer of colour, 0 to 1.
     box, look
         Rectangle (y0, x0, y1, x1) to mark, and to zoom to; empty: none, and the whole image.
-    keys
+    known_keys
         Names of keys to be told about, as in `shortcuts`.
     """
 
@@ -72,7 +72,7 @@ class ScribbleCanvas(anywidget.AnyWidget):
     opacity = traitlets.Float(0.45).tag(sync=True)
     box = traitlets.List(traitlets.Float()).tag(sync=True)
     look = traitlets.List(traitlets.Float()).tag(sync=True)
-    keys = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    known_keys = traitlets.List(traitlets.Unicode()).tag(sync=True)
     label = traitlets.Unicode("image to draw on").tag(sync=True)
 
     def __init__(

@@ -96,13 +96,15 @@ class Dock:
         return chip
 
     def _make_inputs(self, images: Sequence[str]) -> None:
-        self.brush = widgets.Slider(min=1, max=60, value=7, tooltip="[ thinner, ] thicker")
-        self.tint = widgets.FloatSlider(min=0, max=1, value=0.4, step=0.05)
+        self.brush = widgets.Slider(
+            min=1, max=60, value=7, readout=False, tooltip="[ thinner, ] thicker"
+        )
+        self.tint = widgets.FloatSlider(min=0, max=1, value=0.4, step=0.05, readout=False)
         self.unsure = widgets.CheckBox(text="uncertainty (U)")
         kinds = [(text, letter) for letter, text in status.KINDS.items()]
         self.kind = widgets.ComboBox(choices=kinds, value="V")
         self.places = widgets.Select(choices=[])
-        self.places.native.setMaximumHeight(104)
+        self.places.native.setMaximumHeight(92)
         self.places.changed.connect(self._picked)
         listed = [(f"{i + 1}  {name}", i) for i, name in enumerate(images)]
         self.image = widgets.ComboBox(choices=listed, value=0)

@@ -35,8 +35,6 @@ class SessionLayers:
     ----------
     viewer
         Where to add them.
-    scribbles
-        The layer of strokes, made by the caller; it goes on top.
     source
         The first image; all images of a session have the same channels.
     colours
@@ -48,9 +46,7 @@ class SessionLayers:
         The layers; `place` frames a region.
     """
 
-    def __init__(
-        self, viewer: napari.Viewer, scribbles: Any, source: Image, colours: object
-    ) -> None:
+    def __init__(self, viewer: napari.Viewer, source: Image, colours: object) -> None:
         blank = np.zeros(source.shape, np.float32)
         self.image = viewer.add_image(source.array, name="image", rgb=source.channels >= 3)
         self.unsure = viewer.add_image(
@@ -65,7 +61,9 @@ class SessionLayers:
             face_color="transparent",
             visible=False,
         )
-        self.scribbles = viewer.add_layer(scribbles)
+        self.scribbles = viewer.add_labels(
+            blank.astype(np.uint8), name="scribbles", colormap=colours, opacity=1.0
+        )
         self.scribbles.brush_size = BRUSH
         self.prediction.editable = self.place.editable = False
 

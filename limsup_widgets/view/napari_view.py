@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import napari
-import numpy as np
-from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 from psygnal.qt import start_emitting_from_queue
 
@@ -30,20 +28,6 @@ if TYPE_CHECKING:
     from limsup_widgets.session.session import Session
 
 SIZE = (1360, 880)
-
-
-class ScribbleLayer(Labels):
-    """A Labels layer whose undo and redo are the session's: there is one history, not two."""
-
-    act: Callable[[str], object]
-
-    def undo(self) -> None:
-        """Take the session's last stroke back."""
-        self.act("undo")
-
-    def redo(self) -> None:
-        """Draw the session's last stroke taken back again."""
-        self.act("redo")
 
 
 class NapariView:
@@ -91,9 +75,11 @@ class NapariView:
         if self.viewer is not None:
             self.viewer.window.activate()
             return self
-        if not pump.start():
-            start_emitting_from_queue(20)
+        in_notebook = pump.start()
         self.viewer = napari.Viewer(title=f"limsup – {self.session.name}", show=False)
+        if not in_notebook:
+            # A Qt timer made before the application, which the viewer makes, would never tick.
+            start_emitting_from_queue(20)
         self._make_layers(self.viewer)
         self._make_dock(self.viewer)
         self._bind_keys(self.viewer)
@@ -199,11 +185,8 @@ class NapariView:
     def _make_layers(self, viewer: napari.Viewer) -> None:
         source = self.session.images[self.session.current]
         colours = DirectLabelColormap(color_dict=direct_colours(self.palette))
-        strokes = ScribbleLayer(
-            np.zeros(source.shape, np.uint8), name="scribbles", colormap=colours, opacity=1.0
-        )
-        strokes.act = self.act
-        self.layers = SessionLayers(viewer, strokes, source, colours)
+        self.layers = SessionLayers(viewer, source, colours)
+        strokes = self.layers.scribbles
         strokes.events.paint.connect(self._on_paint)
         strokes.events.mode.connect(self._on_mode)
         strokes.events.selected_label.connect(self._on_selected_label)
@@ -222,7 +205,10 @@ class NapariView:
         viewer.window.add_dock_widget(dock.native, name="limsup", area="right")
 
     def _bind_keys(self, viewer: napari.Viewer) -> None:
-        """Bind on the window and on each layer, whose own keys would otherwise come first."""
+        """Bind on the window and on each layer, whose own keys would otherwise come first.
+
+        So undo and redo are the session's: napari's own history is never asked.
+        """
         actions = {shortcut.key: self._key(self.act, shortcut.action) for shortcut in SHORTCUTS}
         for code in range(1, min(len(self.palette), MAX_DIGIT) + 1):
             actions[str(code)] = self._key(self.choose, code)
@@ -292,7 +278,9 @@ class NapariView:
         self.dock.brush.value = min(self.dock.brush.max, self.layers.scribbles.brush_size)
 
     def _on_unsure_visible(self, _event: Any = None) -> None:
-        self.dock.unsure.value = self.layers.unsure.visible
+        shown = self.layers.unsure.visible
+        self.dock.unsure.value = shown
+        self.layers.prediction.visible = not shown  # Two tints on one pixel cannot be read.
         self._draw_uncertainty()
 
     def _on_kind(self, kind: Any) -> None:

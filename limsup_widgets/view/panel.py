@@ -30,12 +30,22 @@ LINE = "display:inline-block;line-height:1.5;font-size:13px"
 
 def _button(text: str, tooltip: str, action: Callable[[], object], **style: str) -> widgets.Button:
     made = widgets.Button(
-        description=text, tooltip=tooltip, layout=widgets.Layout(width="auto", min_width="72px")
+        description=text,
+        tooltip=tooltip,
+        layout=widgets.Layout(width="auto", min_width="72px", height="34px"),
     )
     made.style.button_color = style.get("colour")
     made.style.text_color = style.get("ink")
     made.on_click(lambda _: action())
     return made
+
+
+def _compact(width: str) -> dict[str, object]:
+    """Options of a control whose label takes no more room than it needs."""
+    return {
+        "layout": widgets.Layout(width=width),
+        "style": {"description_width": "initial"},
+    }
 
 
 class NotebookPanel(widgets.VBox):
@@ -84,16 +94,25 @@ class NotebookPanel(widgets.VBox):
     def _make_picture(self) -> None:
         keys = [shortcut.key for shortcut in SHORTCUTS]
         keys += [str(digit) for digit in range(1, MAX_DIGIT + 1)]
-        self.canvas = ScribbleCanvas(self.palette, self.paint, self.press, keys=keys)
+        self.canvas = ScribbleCanvas(self.palette, self.paint, self.press, known_keys=keys)
         self.picture = widgets.HTML()
-        self.shown = widgets.Dropdown(options=self._kinds_of_picture(), description="show")
+        self.shown = widgets.Dropdown(
+            options=self._kinds_of_picture(), description="show", **_compact("190px")
+        )
         self.kind = widgets.Dropdown(
             options=[(text, letter) for letter, text in status.KINDS.items()],
             value=self.controls.kind,
             description="kind",
+            **_compact("240px"),
         )
         self.opacity = widgets.FloatSlider(
-            value=0.35, min=0, max=1, step=0.05, description="tint", readout=False
+            value=0.35,
+            min=0,
+            max=1,
+            step=0.05,
+            description="tint",
+            readout=False,
+            **_compact("200px"),
         )
         widgets.link((self.opacity, "value"), (self.canvas, "opacity"))
         self.shown.observe(lambda _: self._redraw_picture(), "value")
@@ -118,7 +137,7 @@ class NotebookPanel(widgets.VBox):
         ]
         self.eraser = _button("eraser", "erase strokes (key E)", lambda: self.choose(0))
         self.brush = widgets.IntSlider(
-            value=3, min=1, max=30, description="brush", layout=widgets.Layout(width="220px")
+            value=3, min=1, max=30, description="brush", **_compact("220px")
         )
         widgets.link((self.brush, "value"), (self.canvas, "radius"))
         names = [image.name for image in self.session.images]
@@ -127,7 +146,9 @@ class NotebookPanel(widgets.VBox):
             options=list(zip(labels, range(len(names)), strict=True)),
             value=self.session.current,
             description="image",
+            **_compact("240px"),
         )
+        self.image.layout.display = "" if len(names) > 1 else "none"
         self.image.observe(self._on_choice_of_image, "value")
 
     def _make_results(self) -> None:
@@ -146,9 +167,7 @@ class NotebookPanel(widgets.VBox):
         }
         self.buttons["tune"].button_style = "success"
         self.progress = widgets.IntProgress(layout=widgets.Layout(width="160px", height="20px"))
-        self.places = widgets.Select(
-            options=[], rows=5, description="places", layout=widgets.Layout(width="320px")
-        )
+        self.places = widgets.Select(options=[], rows=5, description="places", **_compact("320px"))
         self.places.observe(self._on_choice_of_place, "value")
         self.message, self.saved, self.step = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self.scores, self.table, self.count = widgets.HTML(), widgets.HTML(), widgets.HTML()
@@ -170,7 +189,8 @@ class NotebookPanel(widgets.VBox):
             widgets.HBox([left, right]),
             widgets.HBox([*work, *look], layout=wrap),
             self.message,
-            widgets.HBox([self.scores, self.count], layout=wrap),
+            self.scores,
+            self.count,
             widgets.HBox([self.table, self.places], layout=wrap),
             keys_box,
         ]
@@ -223,7 +243,14 @@ class NotebookPanel(widgets.VBox):
 
     def toggle_uncertainty(self) -> None:
         """Show uncertainty beside the image, or the prediction again."""
-        self.shown.value = "prediction" if self.shown.value == "uncertainty" else "uncertainty"
+        self._toggle_picture("uncertainty")
+
+    def toggle_changed(self) -> None:
+        """Show what the last tune changed beside the image, or the prediction again."""
+        self._toggle_picture("what changed")
+
+    def _toggle_picture(self, name: str) -> None:
+        self.shown.value = "prediction" if self.shown.value == name else name
 
     def next_region(self) -> None:
         """Mark the next place worth a stroke and list them all."""
@@ -263,6 +290,7 @@ class NotebookPanel(widgets.VBox):
         )
         self.buttons["undo"].disabled = not self.session.can_undo
         self.buttons["redo"].disabled = not self.session.can_redo
+        self._on_saved(self.session.is_saved)
         self._forget_places()
 
     def _on_prediction(self, index: int) -> None:
@@ -310,10 +338,12 @@ class NotebookPanel(widgets.VBox):
         ]
         if tuple(lines) != self.places.options:
             self.places.options = lines
+        self.places.layout.display = "" if lines else "none"
 
     def _forget_places(self) -> None:
         self.controls.forget_places()
         self.places.options, self.canvas.box = [], []
+        self.places.layout.display = "none"
 
     def _redraw_picture(self) -> None:
         self.kind.disabled = self.shown.value != "uncertainty"

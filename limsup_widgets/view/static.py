@@ -12,6 +12,9 @@ from limsup_widgets.view.palette import class_palette
 if TYPE_CHECKING:
     from limsup_widgets.session.session import Session
 
+COLOURS = 128
+"""Of a stored picture: enough for stained tissue with four classes over it."""
+
 
 def static_html(session: Session) -> str:
     """Strokes and prediction of the current image side by side, with legend and Dice.
@@ -23,13 +26,14 @@ def static_html(session: Session) -> str:
     labels, name = session.labels(index), image.name
     count = status.count_text([labels], session.classes)
     strokes = overlay(image, labels, palette, alpha=1.0)
-    pictures = picture_html(strokes, f"Image {name} with strokes; {count}", "image and strokes")
+    described = f"Image {name} with strokes; {count}"
+    pictures = picture_html(strokes, described, "image and strokes", colours=COLOURS)
     if session.ready:
         prediction = overlay(image, session.codes(index), palette)
         known = session.truth(index) is not None
         dice = status.dice_text(session.dice(index), session.classes) if known else ""
         alt = f"Image {name} with the prediction; {dice or 'truth not known'}"
-        pictures += picture_html(prediction, alt, f"prediction  {dice}")
+        pictures += picture_html(prediction, alt, f"prediction  {dice}", colours=COLOURS)
     else:
         pictures += f"<p>{status.NO_PREDICTION}</p>"
     return (

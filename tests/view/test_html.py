@@ -21,6 +21,13 @@ def test_roundtrip() -> None:
     assert np.array_equal(decoded, RGB)
 
 
+def test_fewer_colours_make_a_smaller_file() -> None:
+    uri = data_uri(RGB, colours=16)
+    decoded = Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))).convert("RGB")
+    assert len(np.unique(np.asarray(decoded).reshape(-1, 3), axis=0)) <= 16
+    assert len(uri) < len(data_uri(RGB))
+
+
 def test_alt_text_is_there_and_escaped() -> None:
     html = picture_html(RGB, alt='a "quoted" <b>')
     assert re.search(r'<img alt="a &quot;quoted&quot; &lt;b&gt;"', html)

@@ -250,6 +250,7 @@ def test_uncertainty_of_each_kind(qtbot, scribbled, open_view) -> None:
     view = open_view(session)
     press(qtbot, view, "Key_U")
     assert view.layers.unsure.visible and view.dock.unsure.value
+    assert not view.layers.prediction.visible
     assert np.array_equal(view.layers.unsure.data, session.uncertainty(0, "V"))
     view.dock.kind.value = "E"
     assert np.array_equal(view.layers.unsure.data, session.uncertainty(0, "E"))
