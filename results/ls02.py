@@ -146,24 +146,16 @@ def wrong(patient: Patient) -> Codes:
 
 
 def moment_weights(patient: Patient, labels: Labels, rule: str) -> list[NDArray[np.float32]]:
-    """Pixel weights of the tuning images from the untuned U0^D under one of four rules."""
+    """Pixel weights of the tuning images from the untuned U0^D.
+
+    ``"V"`` takes the mean of stochastic passes, ``"Vdet"`` one pass without dropout.
+    """
     net = network(True)
-    rows = []
-    for x, y in zip(patient.inputs(net, patient.subject.tune), labels, strict=True):
-        if rule == "Vdet":
-            rows.append(uncertainty_weights(predict(net, x), y))
-            continue
-        moments = mc_moments(net, x, PASSES)
-        if rule == "V":
-            rows.append(uncertainty_weights(moments.mean, y))
-        else:
-            chosen = np.take_along_axis(
-                moments.epistemic if rule == "E" else 1 - moments.mean,
-                np.maximum(y.astype(int) - 1, 0)[None],
-                axis=0,
-            )[0]
-            rows.append((chosen * (y > 0)).astype(np.float32))
-    return rows
+    means = (
+        mc_moments(net, x, PASSES).mean if rule == "V" else predict(net, x)
+        for x in patient.inputs(net, patient.subject.tune)
+    )
+    return [uncertainty_weights(m, y) for m, y in zip(means, labels, strict=True)]
 
 
 def uncertain(patient: Patient, rule: str = "V", style: Style = "main") -> Codes:
@@ -197,12 +189,6 @@ def adabn(patient: Patient) -> Codes:
     return test_codes(rivals.adabn(net, patient.inputs(net, patient.subject.tune)), patient)
 
 
-def one_dense(patient: Patient) -> Codes:
-    """The first image with its full mask, the others without any label."""
-    labels = [y if i == 0 else np.zeros_like(y) for i, y in enumerate(patient.dense)]
-    return tuned(patient, labels, FLAT)
-
-
 ARMS: dict[str, Callable[[Patient], Codes]] = {
     "U0": lambda p: test_codes(network(False), p),
     "AdaBN": adabn,
@@ -224,13 +210,8 @@ ARMS: dict[str, Callable[[Patient], Codes]] = {
     "U0D Vdet": lambda p: uncertain(p, "Vdet"),
     "80 steps": lambda p: tuned(p, p.main, replace(FLAT, steps=80)),
     "1 image": lambda p: few_images(p, 1),
-    "3 images": lambda p: few_images(p, 3),
     "head only": lambda p: tuned(p, p.main, replace(FLAT, trainable="head")),
-    "one dense mask": one_dense,
     "uniform crops": lambda p: tuned(p, p.main, replace(FLAT, sampling="uniform", lr=1e-3)),
-    "batch statistics": lambda p: tuned(p, p.main, replace(FLAT, bn="train")),
-    "U0D E": lambda p: uncertain(p, "E"),
-    "U0D err": lambda p: uncertain(p, "err"),
 }
 
 CONFIRMED = (
@@ -238,10 +219,7 @@ CONFIRMED = (
     "U0D", "U0D flat", "U0D balanced", "U0D uncertainty",
 )  # fmt: skip
 """Arms that the second cohort repeats."""
-EXTRA = (
-    "80 steps", "1 image", "3 images", "head only", "one dense mask",
-    "uniform crops", "batch statistics", "U0D E", "U0D err",
-)  # fmt: skip
+EXTRA = ("80 steps", "1 image", "head only", "uniform crops")
 """Arms of which ten patients tell enough."""
 
 
