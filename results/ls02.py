@@ -251,7 +251,8 @@ def row(cohort_seed: int, number: int, arm: str) -> Row:
 
 def finished() -> list[Row]:
     """Rows of an earlier, interrupted run."""
-    return [json.loads(s) for s in PARTIAL.read_text().splitlines()] if PARTIAL.exists() else []
+    lines = PARTIAL.read_text().splitlines() if PARTIAL.exists() else []
+    return [row for row in map(json.loads, lines) if row["arm"] in ARMS]
 
 
 def study(processes: int = 2) -> None:
@@ -265,7 +266,7 @@ def study(processes: int = 2) -> None:
             out.flush()
             rows.append(new)
     order = {arm: i for i, arm in enumerate(ARMS)}
-    rows.sort(key=lambda r: (r["cohort"], r["patient"], order[r["arm"]]))
+    rows.sort(key=lambda r: (r["cohort"], r["patient"], order[str(r["arm"])]))
     cpu = sum(float(r["cpu_seconds"] or 0) for r in rows)
     write_result(
         "ls02", rows, command="python results/ls02.py", seeds=[*COHORTS, 0], cpu_seconds=cpu
