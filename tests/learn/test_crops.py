@@ -76,6 +76,14 @@ def test_values_padding():
     assert torch.equal(w, (y == 1).float())
 
 
+def test_values_centred():
+    labels = np.zeros((60, 80), np.uint8)
+    labels[25, 40] = 2
+    _, y, _ = sampler([random_input(shape=(3, 60, 80))], [labels]).batch(50)
+    at = (y == 1).nonzero()[:, 1:]
+    assert len(at) == 50 and set(at.flatten().tolist()) == {7, 8}
+
+
 def test_values_all_eight_orientations():
     corner = np.zeros((16, 16), np.uint8)
     corner[0, 0], corner[0, 1] = 1, 2

@@ -114,6 +114,14 @@ def test_values_streaming_is_stored(raw):
     check_moments((raw + 1e-3) / (raw + 1e-3).sum(1, keepdims=True))
 
 
+def test_values_small_spread_of_float32():
+    stack = (0.9 + 1e-4 * np.arange(5)).astype(np.float32).reshape(5, 1, 1, 1)
+    found = moments.moments_of(iter(torch.from_numpy(stack)))
+    assert found.epistemic.item() == pytest.approx(stack.astype(np.float64).var(), rel=1e-3)
+    same = np.random.default_rng(0).random((1, 1, 40, 40)).repeat(3, axis=0)
+    assert moments.moments_of(iter(torch.from_numpy(same))).epistemic.min() == 0
+
+
 def test_values_extremes():
     sure = np.stack([np.eye(4)[:, [c], None] for c in range(4)])
     check_moments(sure)

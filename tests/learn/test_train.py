@@ -27,6 +27,8 @@ def check_grid(seed=0, crop=33, side=(50, 80)):
     centres = pixels[:, crop // 2, crop // 2]
     assert (centres > 0).all() and (centres < [width, height]).all()
     free = np.maximum(0, np.array([width, height]) - crop)
+    reach = np.maximum(0, [width, height] - crop * steps[0][:, None]) / 2
+    assert (abs(centres + 0.5 - np.array([width, height]) / 2) <= reach + 0.01).all()
     assert (np.ptp(centres, axis=0) > 0.5 * free).all()
 
 
@@ -85,6 +87,7 @@ def check_recipe_learns():
     net = fresh_unet()
     options = {"batch": 4, "crop": 48, "lr": 1e-2, "progress": lambda _, loss: losses.append(loss)}
     train.train_unet(pairs, net, normalizer, steps=40, **options)
+    assert net.encoder[0][1].num_batches_tracked == 40
     assert len(losses) == 40 and np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5]), losses
     arrays, truths = toy_case(seed=2)
     learned = [codes(predict(net, normalizer(a))) for a in arrays]

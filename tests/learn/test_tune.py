@@ -81,6 +81,34 @@ def test_determinism():
     assert torch.equal(tuned(net), first)
 
 
+def test_equivalence_loop_by_hand():
+    (inputs, labels), net = case(), tiny_unet()
+    rng = np.random.default_rng(5)
+    weights = tune.pixel_weights(labels, 3, settings())
+    sampler = tune.CropSampler(inputs, labels, weights, 16, "class", rng)
+    optimiser = torch.optim.Adam(net.parameters(), lr=1e-2)
+    for _ in range(3):
+        x, y, w = sampler.batch(2)
+        loss = tune.partial_cross_entropy(net(x), y, w)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert torch.equal(parameters(net), tuned(options=settings(seed=5)))
+
+
+def test_values_dropout_draws(monkeypatch):
+    """No two crops of a tuning get the same masks, and the seed decides which."""
+    draws, switch_on = [], tune.dropout_masks
+
+    def recorded(model, seed, passes):
+        draws.extend((seed, number) for number in passes)
+        return switch_on(model, seed, passes)
+
+    monkeypatch.setattr(tune, "dropout_masks", recorded)
+    tuned(tiny_unet(p_drop=0.3), settings(seed=8))
+    assert len(set(draws)) == 6 and {seed for seed, _ in draws} == {8}
+
+
 def test_dropout_in_tuning():
     net = tiny_unet(p_drop=0.3)
     assert not torch.equal(tuned(net), tuned(net, settings(dropout=False)))
