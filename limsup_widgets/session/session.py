@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import nn
 
 from limsup_widgets.data.journal import Event
-from limsup_widgets.data.strokes import Stroke
 from limsup_widgets.errors import LimsupError
+from limsup_widgets.learn.inputs import Normalizer
+from limsup_widgets.learn.tune import TuneSettings
 from limsup_widgets.session import opening, replaying
 from limsup_widgets.session.accepting import with_scribbles, write_accepted
-from limsup_widgets.session.case import Source, checked_codes
+from limsup_widgets.session.case import Source
 from limsup_widgets.session.folder import SessionFolder
-from limsup_widgets.session.painting import changing_stroke, flat_pixels
+from limsup_widgets.session.networks import Model
+from limsup_widgets.session.paintable import Paintable
 from limsup_widgets.session.showing import show
 from limsup_widgets.session.tunable import Tunable
-from limsup_widgets.session.tuning import warm_up
 
 
-class Session(Tunable):
+class Session(Paintable, Tunable):
     """Scribble, tune, look, scribble again: all that a view needs, and no view.
 
-    What can be read is in :class:`~.state.State`, tuning in :class:`~.tunable.Tunable`, all else
-    that can be done here. Every action is one event of the journal.
+    What can be read is in :class:`~.state.State`, painting in :class:`~.paintable.Paintable`,
+    tuning in :class:`~.tunable.Tunable`; here is what concerns the session as a whole. Every action
+    is one event of the journal.
 
     Parameters
     ----------
@@ -77,10 +79,28 @@ class Session(Tunable):
         images: Source | Sequence[Source],
         classes: Sequence[str],
         *,
+        model: Model = None,
+        truths: Sequence[NDArray[Any] | None] | None = None,
         folder: Path | str | None = None,
-        **options: Any,
+        settings: TuneSettings | None = None,
+        passes: int = 20,
+        seed: int = 0,
+        name: str = "session",
+        normalizer: Normalizer | None = None,
+        threads: int = 1,
     ) -> None:
-        super().__init__(images, classes, **options)
+        super().__init__(
+            images,
+            classes,
+            model=model,
+            truths=truths,
+            settings=settings,
+            passes=passes,
+            seed=seed,
+            name=name,
+            normalizer=normalizer,
+            threads=threads,
+        )
         if folder is not None:
             self.save(folder)
 
@@ -134,73 +154,6 @@ class Session(Tunable):
         self.pump.once()
         for note in notes:
             self._say(note)
-
-    def paint(
-        self,
-        pixels: ArrayLike | tuple[ArrayLike, ...],
-        code: int,
-        image: int | None = None,
-        seconds: float = 0.0,
-    ) -> Stroke | None:
-        """One stroke: give ``pixels`` the class ``code`` (0 erases).
-
-        Parameters
-        ----------
-        pixels
-            A mask ``(H, W)``, flat C-order indices (n,), or rows and columns, see
-            :func:`~limsup_widgets.session.painting.flat_pixels`.
-        image
-            Index; the current image by default.
-        seconds
-            How long it took.
-
-        Returns
-        -------
-        Stroke or None
-            What changed; None if nothing did (then nothing is written down either).
-        """
-        return self.paint_codes(pixels, self.case.code(code), image, seconds)
-
-    def paint_codes(
-        self,
-        pixels: ArrayLike | tuple[ArrayLike, ...],
-        codes: ArrayLike,
-        image: int | None = None,
-        seconds: float = 0.0,
-    ) -> Stroke | None:
-        """As :meth:`paint`, with one code for each of the pixels (n,)."""
-        self._check_open()
-        i = self.case.index(self.current if image is None else image)
-        self.case.code(int(np.max(codes, initial=0)))
-        flat = flat_pixels(pixels, self.images[i].shape)
-        stroke = changing_stroke(self._history.labels[i], flat, codes, i, seconds)
-        if stroke is not None:
-            warm_up()
-            self._history.push(stroke)
-            self._record.add_stroke(stroke)
-            self.events.tell("scribbles", i)
-        return stroke
-
-    def add_stroke(self, stroke: Stroke) -> Stroke | None:
-        """Paint what someone else painted, e.g. a simulated annotator."""
-        codes = np.concatenate([np.full(length, new) for _, length, _, new in stroke.runs])
-        return self.paint_codes(stroke.pixels(), codes, stroke.image, stroke.seconds)
-
-    def import_labels(self, array: NDArray[Any], image: int | None = None) -> Stroke | None:
-        """Take codes ``(H, W)`` from elsewhere as one stroke; where they are 0 nothing changes."""
-        i = self.case.index(self.current if image is None else image)
-        shape = self.images[i].shape
-        codes = checked_codes(np.asarray(array), shape, len(self.classes), "imported labels")
-        flat = np.flatnonzero(codes)
-        return self.paint_codes(flat, codes.ravel()[flat], i)
-
-    def undo(self) -> Stroke | None:
-        """Take the last stroke back, whatever image it is on; None if there is none."""
-        return self._back_or_forth("undo", self._history.undo)
-
-    def redo(self) -> Stroke | None:
-        """Put back what was taken back last; None if there is nothing."""
-        return self._back_or_forth("redo", self._history.redo)
 
     def predict(self, image: int | None = None) -> NDArray[np.float32]:
         """Probabilities ``(K, H, W)`` of an image, computed if they are not there."""
@@ -288,13 +241,3 @@ class Session(Tunable):
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _back_or_forth(self, kind: str, move: Callable[[], Stroke | None]) -> Stroke | None:
-        """Undo or redo, and bring the image it happened on to the screen."""
-        self._check_open()
-        stroke = move()
-        if stroke is not None:
-            self._record.add(kind, image=stroke.image)
-            self.events.tell("scribbles", stroke.image)
-            self.current = stroke.image
-        return stroke

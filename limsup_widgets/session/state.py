@@ -208,3 +208,10 @@ class State:
             return own
         mean, std = self.normalizer.mean, self.normalizer.std
         return ModelCard(self.name, self.classes, mean, std, command="limsup session")
+
+    def _say(self, line: str) -> None:
+        self.events.tell("message", line)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise LimsupError("session", got="closed", do="Session.open(folder)")

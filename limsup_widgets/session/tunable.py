@@ -187,14 +187,7 @@ class Tunable(State):
                 f"network not saved: {reason}. It stays in use; closing the session tries again",
             )
 
-    def _say(self, line: str) -> None:
-        self.events.tell("message", line)
-
     def _tell_model(self) -> None:
         """Every prediction is another one now."""
         self.events.tell("model", self.model_sha256)
         self.events.tell("prediction", self.current)
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise LimsupError("session", got="closed", do="Session.open(folder)")

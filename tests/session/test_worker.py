@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -121,6 +123,18 @@ def test_errors_of_listeners(caplog: pytest.LogCaptureFixture) -> None:
 
     assert outcome_of(job, tuner).result == 7
     assert "a listener of the tuner failed" in caplog.text
+
+
+def test_cancel_at_the_end_of_the_program() -> None:
+    """A script that ends with a job running neither waits for all of it nor aborts."""
+    script = (
+        "import time\n"
+        "from limsup_widgets.session.worker import Tuner\n"
+        "def job(report):\n"
+        "    while True: report.step(1); time.sleep(0.01)\n"
+        "Tuner().start(job)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_values_of_explanations() -> None:
