@@ -140,7 +140,10 @@ def _judge(exercise: Exercise, answer: Any) -> Judgement:
         return _judge_value(exercise, answer)
     if not callable(answer):
         return Judgement(False, "A function is asked for: hand in its name without brackets.")
-    return _judge_value(exercise, [answer(*case) for case in exercise.cases])
+    values = [answer(*case) for case in exercise.cases]
+    if all(value is None or value is ... for value in values):
+        return Judgement(False, "Your function returns nothing yet: end it with return.")
+    return _judge_value(exercise, values)
 
 
 def _judge_value(exercise: Exercise, answer: Any) -> Judgement:

@@ -82,6 +82,7 @@ def test_values_right(id, answer):
         ("t.4", [[1, 2], [3]], "cannot be read"),
         ("t.5", lambda p: p, "1 - p is missing"),
         ("t.5", 0.25, "without brackets"),
+        ("t.5", lambda p: None, "returns nothing yet"),
         ("t.9", 1, "run the cell above"),
     ],
 )
