@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Literal
@@ -70,10 +69,6 @@ def _case_of(session: Session) -> Hashable:
 
 
 def _show_window(session: Session, block: bool | None) -> Any:
-    if in_notebook():
-        # napari's own loop would make cells with `await` hang; see `pump`. Not written to the
-        # user's settings; must be there before the first viewer.
-        os.environ["NAPARI_APPLICATION_IPY_INTERACTIVE"] = "false"
     from limsup_widgets.view.napari_view import NapariView, run
 
     known = _views.get(("napari", _case_of(session)))

@@ -6,6 +6,7 @@ ends the whole process at the first window.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from limsup_widgets.session.session import Session
 
 SIZE = (1360, 880)
+QUEUE_PERIOD = 20
+"""Milliseconds between two looks at what other threads have to say, under Qt's own loop."""
 
 
 class NapariView:
@@ -76,10 +79,14 @@ class NapariView:
             self.viewer.window.activate()
             return self
         in_notebook = pump.start()
+        if in_notebook:
+            # napari's own loop for notebooks would make cells with `await` hang. Read when the
+            # first window is made, and not written to the user's settings.
+            os.environ["NAPARI_APPLICATION_IPY_INTERACTIVE"] = "false"
         self.viewer = napari.Viewer(title=f"limsup – {self.session.name}", show=False)
         if not in_notebook:
             # A Qt timer made before the application, which the viewer makes, would never tick.
-            start_emitting_from_queue(20)
+            start_emitting_from_queue(QUEUE_PERIOD)
         self._make_layers(self.viewer)
         self._make_dock(self.viewer)
         self._bind_keys(self.viewer)

@@ -91,6 +91,13 @@ def test_kernel_with_a_window(tmp_path) -> None:
     ]
 
 
+def open_windows() -> list:
+    from qtpy.QtWidgets import QApplication, QMainWindow
+
+    tops = QApplication.topLevelWidgets()
+    return [top for top in tops if isinstance(top, QMainWindow) and top.isVisible()]
+
+
 @pytest.mark.display
 def test_the_same_case_gets_the_same_window(qtbot, make_session) -> None:
     session = make_session(name="case")
@@ -102,7 +109,8 @@ def test_the_same_case_gets_the_same_window(qtbot, make_session) -> None:
         again = make_session(name="case")
         assert show(again, block=False) is view
         assert view.session is again
-        assert not viewer.window._qt_window.isVisible() if view.viewer is not viewer else True
+        qtbot.wait(50)
+        assert len(open_windows()) == 1
         again.paint(range(40), 1)
         assert view.layers.scribbles.data.any()
     finally:
