@@ -9,15 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def _atom_pixels(atom: Any, index: NDArray[np.int64]) -> tuple[NDArray[np.int64], Any]:
-    """Flat indices (n,) an atom touched and the code or codes (n,) it wrote."""
+def _atom_pixels(atom: Any, shape: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray]:
+    """Flat indices (n,) an atom touched and the codes (n,) it wrote."""
     if hasattr(atom, "slice_key"):
-        box = index[atom.slice_key]
-        touched = box.ravel() if atom.mask is None else box[atom.mask]
-        return touched, atom.new_value
-    # The older triple (indices, old, new) still comes from `Labels.data_setitem`.
-    indices, _, new = atom
-    touched = np.asarray(index[indices]).ravel()
+        mask = np.ones(atom.old_values.shape, bool) if atom.mask is None else atom.mask
+        corner = [part.start or 0 for part in atom.slice_key]
+        places = tuple(axis + start for axis, start in zip(np.nonzero(mask), corner, strict=True))
+        new = atom.new_value
+    else:
+        # The older triple (indices, old, new) still comes from `Labels.data_setitem`.
+        indices, _, new = atom
+        places = np.broadcast_arrays(*indices)
+    touched = np.ravel_multi_index(tuple(axis.ravel() for axis in places), shape)
     return touched, np.broadcast_to(np.asarray(new), touched.shape)
 
 
@@ -36,11 +39,14 @@ def painted(atoms: Iterable[Any], shape: tuple[int, ...]) -> list[tuple[NDArray[
     -------
     list of (indices (n,), code)
         Flat C-order indices, ascending, each pixel once; one entry per code, so one for
-        everything a brush or an eraser draws.
+        everything a brush or an eraser draws. The cost grows with the stroke, not the image.
     """
-    index = np.arange(int(np.prod(shape)), dtype=np.int64).reshape(shape)
-    written = np.full(index.size, -1, dtype=np.int64)
-    for atom in atoms:
-        touched, codes = _atom_pixels(atom, index)
-        written[touched] = codes
-    return [(np.flatnonzero(written == c), int(c)) for c in np.unique(written[written >= 0])]
+    written = [_atom_pixels(atom, shape) for atom in atoms]
+    if not written:
+        return []
+    # Reversed, the first mention of a pixel is the last one written.
+    pixels = np.concatenate([touched for touched, _ in written])[::-1]
+    codes = np.concatenate([new for _, new in written])[::-1]
+    pixels, last = np.unique(pixels, return_index=True)
+    codes = codes[last]
+    return [(pixels[codes == code], int(code)) for code in np.unique(codes)]

@@ -71,6 +71,15 @@ class SessionLayers:
         """Every layer, from the bottom."""
         return self.image, self.unsure, self.prediction, self.place, self.scribbles
 
+    def restore(self, viewer: napari.Viewer) -> None:
+        """Bring back layers that a person has thrown away: the session still has what is in them.
+
+        A person may do so with one click in napari's list of layers.
+        """
+        for layer in self.all():
+            if layer not in viewer.layers:
+                viewer.add_layer(layer)
+
     def show_image(self, source: Image) -> bool:
         """Replace the image; whether its size differs from the last one's."""
         moved = self.image.data.shape != source.array.shape

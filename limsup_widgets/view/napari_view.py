@@ -145,6 +145,7 @@ class NapariView:
         if code:
             self.layers.scribbles.selected_label = code
         self.layers.scribbles.mode = "paint" if code else "erase"
+        self.layers.restore(self.viewer)
         self.viewer.layers.selection.active = self.layers.scribbles
         self.dock.show_class(code)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +15,9 @@ from limsup_widgets.view.canvas import ScribbleCanvas, coloured
 from limsup_widgets.view.controls import Controls
 from limsup_widgets.view.figures import as_rgb, difference, outline, overlay, uncertainty_rgb
 from limsup_widgets.view.html import picture_html, table_html
-from limsup_widgets.view.palette import class_palette, css, ink
-from limsup_widgets.view.shortcuts import MAX_DIGIT, SHORTCUTS, help_rows
+from limsup_widgets.view.palette import class_palette
+from limsup_widgets.view.panel_parts import PanelParts
+from limsup_widgets.view.shortcuts import MAX_DIGIT, SHORTCUTS
 from limsup_widgets.view.static import static_html
 
 if TYPE_CHECKING:
@@ -25,27 +25,8 @@ if TYPE_CHECKING:
     from limsup_widgets.session.session import Session
 
 SHOWN = ("prediction", "outlines", "what changed", "uncertainty", "truth")
+KEYS = [shortcut.key for shortcut in SHORTCUTS] + [str(i) for i in range(1, MAX_DIGIT + 1)]
 LINE = "display:inline-block;line-height:1.5;font-size:13px"
-
-
-def _button(text: str, tooltip: str, action: Callable[[], object], **style: str) -> widgets.Button:
-    made = widgets.Button(
-        description=text,
-        tooltip=tooltip,
-        layout=widgets.Layout(width="auto", min_width="72px", height="34px"),
-    )
-    made.style.button_color = style.get("colour")
-    made.style.text_color = style.get("ink")
-    made.on_click(lambda _: action())
-    return made
-
-
-def _compact(width: str) -> dict[str, object]:
-    """Options of a control whose label takes no more room than it needs."""
-    return {
-        "layout": widgets.Layout(width=width),
-        "style": {"description_width": "initial"},
-    }
 
 
 class NotebookPanel(widgets.VBox):
@@ -64,10 +45,11 @@ class NotebookPanel(widgets.VBox):
         self.session = session
         self.palette = class_palette(len(session.classes))
         self.controls = Controls(session, self._say)
-        self._make_picture()
-        self._make_tools()
-        self._make_results()
-        super().__init__(children=self._arrange())
+        self.canvas = ScribbleCanvas(self.palette, self.paint, self.press, known_keys=KEYS)
+        names = [image.name for image in session.images]
+        self.parts = PanelParts(session.classes, self.palette, names, self.act, self.choose)
+        super().__init__(children=self.parts.arrange(self.canvas))
+        self._connect()
         self._listen()
         pump.start()
         self.choose(1)
@@ -83,6 +65,7 @@ class NotebookPanel(widgets.VBox):
         """Stop following the session and leave the page; a second call does nothing."""
         for name, listener in self._listeners().items():
             self.session.events[name].disconnect(listener, missing_ok=True)
+        self.canvas.close()
         super().close()
 
     def paint(self, pixels: NDArray[np.int64], code: int, seconds: float) -> None:
@@ -91,109 +74,19 @@ class NotebookPanel(widgets.VBox):
             lambda: self.session.paint(pixels, code, self.session.current, seconds=seconds)
         )
 
-    def _make_picture(self) -> None:
-        keys = [shortcut.key for shortcut in SHORTCUTS]
-        keys += [str(digit) for digit in range(1, MAX_DIGIT + 1)]
-        self.canvas = ScribbleCanvas(self.palette, self.paint, self.press, known_keys=keys)
-        self.picture = widgets.HTML()
-        self.shown = widgets.Dropdown(
-            options=self._kinds_of_picture(), description="show", **_compact("190px")
-        )
-        self.kind = widgets.Dropdown(
-            options=[(text, letter) for letter, text in status.KINDS.items()],
-            value=self.controls.kind,
-            description="kind",
-            **_compact("240px"),
-        )
-        self.opacity = widgets.FloatSlider(
-            value=0.35,
-            min=0,
-            max=1,
-            step=0.05,
-            description="tint",
-            readout=False,
-            **_compact("200px"),
-        )
-        widgets.link((self.opacity, "value"), (self.canvas, "opacity"))
-        self.shown.observe(lambda _: self._redraw_picture(), "value")
-        self.kind.observe(self._on_kind, "value")
+    def _connect(self) -> None:
+        parts = self.parts
+        parts.shown.options = self._kinds_of_picture()
+        widgets.link((parts.tint, "value"), (self.canvas, "opacity"))
+        widgets.link((parts.brush, "value"), (self.canvas, "radius"))
+        parts.shown.observe(lambda _: self._redraw_picture(), "value")
+        parts.kind.observe(self._on_kind, "value")
+        parts.image.observe(self._on_choice_of_image, "value")
+        parts.places.observe(self._on_choice_of_place, "value")
 
     def _kinds_of_picture(self) -> list[str]:
         known = self.session.truth(self.session.current) is not None
         return [name for name in SHOWN if known or name != "truth"]
-
-    def _make_tools(self) -> None:
-        self.class_buttons = [
-            _button(
-                f"{code} {name}",
-                f"paint {name} (key {code})",
-                partial(self.choose, code),
-                colour=css(colour),
-                ink=ink(colour),
-            )
-            for code, (name, colour) in enumerate(
-                zip(self.session.classes, self.palette, strict=True), start=1
-            )
-        ]
-        self.eraser = _button("eraser", "erase strokes (key E)", lambda: self.choose(0))
-        self.brush = widgets.IntSlider(
-            value=3, min=1, max=30, description="brush", **_compact("220px")
-        )
-        widgets.link((self.brush, "value"), (self.canvas, "radius"))
-        names = [image.name for image in self.session.images]
-        labels = [f"{i + 1}  {name}" for i, name in enumerate(names)]
-        self.image = widgets.Dropdown(
-            options=list(zip(labels, range(len(names)), strict=True)),
-            value=self.session.current,
-            description="image",
-            **_compact("240px"),
-        )
-        self.image.layout.display = "" if len(names) > 1 else "none"
-        self.image.observe(self._on_choice_of_image, "value")
-
-    def _make_results(self) -> None:
-        rows = (
-            ("tune", "Tune", "learn from the strokes (key T)"),
-            ("cancel", "Cancel", "stop tuning and keep the model (key Esc)"),
-            ("toggle_previous", "Before / after", "the previous model, and back (key B)"),
-            ("next_region", "Where next", "the next place worth a stroke (key N)"),
-            ("undo", "Undo", "take the last stroke back (Ctrl+Z)"),
-            ("redo", "Redo", "draw it again (Ctrl+Shift+Z)"),
-            ("accept", "Accept", "write labels and uncertainty to the session's folder"),
-            ("reset", "Start over", "drop strokes and tuning; press twice to confirm"),
-        )
-        self.buttons = {
-            name: _button(text, tooltip, partial(self.act, name)) for name, text, tooltip in rows
-        }
-        self.buttons["tune"].button_style = "success"
-        self.progress = widgets.IntProgress(layout=widgets.Layout(width="160px", height="20px"))
-        self.places = widgets.Select(options=[], rows=5, description="places", **_compact("320px"))
-        self.places.observe(self._on_choice_of_place, "value")
-        self.message, self.saved, self.step = widgets.HTML(), widgets.HTML(), widgets.HTML()
-        self.scores, self.table, self.count = widgets.HTML(), widgets.HTML(), widgets.HTML()
-
-    def _arrange(self) -> list[widgets.Widget]:
-        keys = table_html(["key", "on the image"], help_rows(len(self.palette)))
-        keys_box = widgets.Accordion([widgets.HTML(keys)], titles=["keys"], selected_index=None)
-        wrap = widgets.Layout(flex_flow="row wrap", align_items="center")
-        half = widgets.Layout(width="50%", padding="0 6px 0 0")
-        left = widgets.VBox([self.canvas, widgets.HBox([self.opacity, self.image], layout=wrap)])
-        right = widgets.VBox([self.picture, widgets.HBox([self.shown, self.kind], layout=wrap)])
-        left.layout = right.layout = half
-        use = self.buttons
-        tools = [*self.class_buttons, self.eraser, self.brush, use["undo"], use["redo"]]
-        work = [use["tune"], use["cancel"], self.progress, self.step]
-        look = [use["toggle_previous"], use["next_region"], use["accept"], use["reset"], self.saved]
-        return [
-            widgets.HBox(tools, layout=wrap),
-            widgets.HBox([left, right]),
-            widgets.HBox([*work, *look], layout=wrap),
-            self.message,
-            self.scores,
-            self.count,
-            widgets.HBox([self.table, self.places], layout=wrap),
-            keys_box,
-        ]
 
     def _listeners(self) -> dict[str, Callable[..., None]]:
         return {
@@ -231,15 +124,15 @@ class NotebookPanel(widgets.VBox):
 
     def thinner(self) -> None:
         """Make the brush thinner."""
-        self.brush.value -= 1
+        self.parts.brush.value -= 1
 
     def thicker(self) -> None:
         """Make the brush thicker."""
-        self.brush.value += 1
+        self.parts.brush.value += 1
 
     def toggle_prediction(self) -> None:
         """Show or hide the tint of the prediction on the image."""
-        self.opacity.value = 0.0 if self.opacity.value else 0.35
+        self.parts.tint.value = 0.0 if self.parts.tint.value else 0.35
 
     def toggle_uncertainty(self) -> None:
         """Show uncertainty beside the image, or the prediction again."""
@@ -250,32 +143,30 @@ class NotebookPanel(widgets.VBox):
         self._toggle_picture("what changed")
 
     def _toggle_picture(self, name: str) -> None:
-        self.shown.value = "prediction" if self.shown.value == name else name
+        self.parts.shown.value = "prediction" if self.parts.shown.value == name else name
 
     def next_region(self) -> None:
         """Mark the next place worth a stroke and list them all."""
         region = self.controls.act("next_region")
         self._list_places()
         if region is not None:
-            self.places.value = self.controls.place
+            self.parts.places.value = self.controls.place
 
     def choose(self, code: int) -> None:
         """Paint `code` from now on (0 erases); a number without a class does nothing."""
-        if code > len(self.class_buttons):
-            return
-        self.canvas.code = code
-        for number, button in enumerate([self.eraser, *self.class_buttons]):
-            button.layout.border = "3px solid #1a1a1a" if number == code else "3px solid #0000"
+        if code <= len(self.palette):
+            self.canvas.code = code
+            self.parts.show_class(code)
 
     def _say(self, line: str) -> None:
-        self.message.value = f'<span role="status" style="{LINE}">{escape(line)}</span>'
+        self.parts.message.value = f'<span role="status" style="{LINE}">{escape(line)}</span>'
 
     def _on_image(self, index: int) -> None:
         image = self.session.images[index]
         self.canvas.label = f"image {image.name}; paint on it with the left mouse button"
         self.canvas.show_picture(as_rgb(image))
-        self.image.value = index
-        self.shown.options = self._kinds_of_picture()
+        self.parts.image.value = index
+        self.parts.shown.options = self._kinds_of_picture()
         self._forget_places()
         self._on_scribbles(index)
         self._on_prediction(index)
@@ -285,11 +176,11 @@ class NotebookPanel(widgets.VBox):
             return
         self.canvas.show_strokes(self.session.labels(index))
         every = [self.session.labels(i) for i in range(len(self.session.images))]
-        self.count.value = (
+        self.parts.count.value = (
             f'<span style="{LINE}">{status.count_text(every, self.session.classes)}</span>'
         )
-        self.buttons["undo"].disabled = not self.session.can_undo
-        self.buttons["redo"].disabled = not self.session.can_redo
+        self.parts.buttons["undo"].disabled = not self.session.can_undo
+        self.parts.buttons["redo"].disabled = not self.session.can_redo
         self._on_saved(self.session.is_saved)
         self._forget_places()
 
@@ -301,20 +192,20 @@ class NotebookPanel(widgets.VBox):
         self._redraw_scores()
 
     def _on_progress(self, step: TuneStep) -> None:
-        self.progress.max, self.progress.value = step.total, step.step
+        self.parts.progress.max, self.parts.progress.value = step.total, step.step
         text = status.progress_text(step.step, step.total, step.loss)
-        self.step.value = f'<span style="{LINE}">{text}</span>'
+        self.parts.step.value = f'<span style="{LINE}">{text}</span>'
 
     def _on_tuning(self, what: str) -> None:
         busy = what == "started"
-        self.buttons["tune"].disabled = busy
-        self.buttons["cancel"].disabled = not busy
-        self.progress.bar_style = {"done": "success", "failed": "danger"}.get(what, "")
+        self.parts.buttons["tune"].disabled = busy
+        self.parts.buttons["cancel"].disabled = not busy
+        self.parts.progress.bar_style = {"done": "success", "failed": "danger"}.get(what, "")
         if not busy:
             self._redraw_scores()
 
     def _on_saved(self, saved: bool) -> None:
-        self.saved.value = (
+        self.parts.saved.value = (
             f'<span style="{LINE}">{status.saved_text(saved, self.session.folder)}</span>'
         )
 
@@ -336,20 +227,20 @@ class NotebookPanel(widgets.VBox):
             (status.region_text(rank + 1, region, total), rank)
             for rank, region in enumerate(self.controls.regions)
         ]
-        if tuple(lines) != self.places.options:
-            self.places.options = lines
-        self.places.layout.display = "" if lines else "none"
+        if tuple(lines) != self.parts.places.options:
+            self.parts.places.options = lines
+        self.parts.places.layout.display = "" if lines else "none"
 
     def _forget_places(self) -> None:
         self.controls.forget_places()
-        self.places.options, self.canvas.box = [], []
-        self.places.layout.display = "none"
+        self.parts.places.options, self.canvas.box = [], []
+        self.parts.places.layout.display = "none"
 
     def _redraw_picture(self) -> None:
-        self.kind.disabled = self.shown.value != "uncertainty"
-        rgb, caption = self._picture(self.shown.value)
+        self.parts.kind.disabled = self.parts.shown.value != "uncertainty"
+        rgb, caption = self._picture(self.parts.shown.value)
         name = self.session.images[self.session.current].name
-        self.picture.value = picture_html(rgb, f"{caption}, image {name}", caption)
+        self.parts.picture.value = picture_html(rgb, f"{caption}, image {name}", caption)
 
     def _picture(self, shown: str) -> tuple[NDArray[np.uint8], str]:
         """The chosen picture and the line below it."""
@@ -373,10 +264,10 @@ class NotebookPanel(widgets.VBox):
     def _redraw_scores(self) -> None:
         classes = self.session.classes
         dice = self.controls.dice()
-        self.scores.value = f'<span style="{LINE}">{status.dice_text(dice, classes)}</span>'
+        self.parts.scores.value = f'<span style="{LINE}">{status.dice_text(dice, classes)}</span>'
         change = self.controls.comparison()
-        self.buttons["toggle_previous"].disabled = change is None
-        self.table.value = (
+        self.parts.buttons["toggle_previous"].disabled = change is None
+        self.parts.table.value = (
             ""
             if change is None
             else table_html(

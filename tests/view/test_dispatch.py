@@ -91,6 +91,29 @@ def test_kernel_with_a_window(tmp_path) -> None:
     ]
 
 
+SCRIPT = """
+import napari
+session.events.tuning.connect(lambda what: what != "started" and napari.current_viewer().close())
+session.start_tune()
+view = session.show()
+print(session.tuning, view.is_open, view.dock.progress.value)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.display
+def test_plain_script_waits_until_the_window_is_closed(tmp_path) -> None:
+    """The tune ends while only Qt's own loop runs, and its listener closes the window."""
+    done = subprocess.run(
+        [sys.executable, "-c", SESSION + SCRIPT],
+        env={**os.environ, "NAPARI_CONFIG": str(tmp_path / "napari.yaml")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "False False 3\n"
+
+
 def open_windows() -> list:
     from qtpy.QtWidgets import QApplication, QMainWindow
 

@@ -295,6 +295,17 @@ def test_accept_and_start_over(qtbot, scribbled, open_view, tmp_path) -> None:
     assert not view.layers.scribbles.data.any()
 
 
+def test_a_layer_thrown_away_comes_back(qtbot, scribbled, open_view) -> None:
+    session = scribbled()
+    view = open_view(session)
+    view.viewer.layers.remove("scribbles")
+    click(qtbot, view, "undo")
+    press(qtbot, view, "Key_1")
+    assert np.array_equal(view.viewer.layers["scribbles"].data, session.labels(0))
+    drag(qtbot, view, (10, 10), (10, 30))
+    assert session.labels(0)[10, 12:29].all()
+
+
 def test_spacing_and_colour(qtbot, open_view) -> None:
     from limsup_widgets.data.image import Image
     from limsup_widgets.session import Session

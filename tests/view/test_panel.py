@@ -45,7 +45,7 @@ def test_a_stroke_of_the_pointer(make_session, panel_of) -> None:
     shown = decoded(panel.canvas.strokes)
     assert np.array_equal(shown[..., 3] > 0, labels > 0)
     assert shown[30, 30, :3].tolist() == class_palette(2)[1].tolist()
-    assert f"bright {np.count_nonzero(labels)}" in panel.count.value
+    assert f"bright {np.count_nonzero(labels)}" in panel.parts.count.value
 
 
 def test_eraser_and_keys(make_session, panel_of) -> None:
@@ -64,7 +64,7 @@ def test_eraser_and_keys(make_session, panel_of) -> None:
     panel.press("7")
     assert panel.canvas.code == 2
     panel.press("]")
-    assert panel.canvas.radius == panel.brush.value == 4
+    assert panel.canvas.radius == panel.parts.brush.value == 4
 
 
 def test_every_key_does_something(scribbled, panel_of) -> None:
@@ -80,24 +80,24 @@ def test_every_key_does_something(scribbled, panel_of) -> None:
 def test_tune_changes_the_picture(scribbled, panel_of) -> None:
     session = scribbled()
     panel = panel_of(session)
-    before = panel.picture.value
-    panel.buttons["tune"].click()
-    assert panel.buttons["tune"].disabled
+    before = panel.parts.picture.value
+    panel.parts.buttons["tune"].click()
+    assert panel.parts.buttons["tune"].disabled
     session.wait()
-    assert panel.picture.value != before
-    assert not panel.buttons["tune"].disabled
-    assert panel.progress.value == session.settings.steps
-    assert "Dice" in panel.scores.value
-    assert "gained" in panel.table.value
+    assert panel.parts.picture.value != before
+    assert not panel.parts.buttons["tune"].disabled
+    assert panel.parts.progress.value == session.settings.steps
+    assert "Dice" in panel.parts.scores.value
+    assert "gained" in panel.parts.table.value
 
 
 def test_failure_is_shown(scribbled, panel_of) -> None:
     session = scribbled(error=RuntimeError("mat1 and <mat2>"))
     panel = panel_of(session)
-    panel.buttons["tune"].click()
+    panel.parts.buttons["tune"].click()
     session.wait()
-    assert "mat1 and &lt;mat2&gt;" in panel.message.value
-    assert not panel.buttons["tune"].disabled
+    assert "mat1 and &lt;mat2&gt;" in panel.parts.message.value
+    assert not panel.parts.buttons["tune"].disabled
 
 
 @pytest.mark.parametrize("shown", ["outlines", "what changed", "uncertainty", "truth"])
@@ -105,28 +105,28 @@ def test_every_picture_has_a_text(scribbled, panel_of, shown) -> None:
     session = scribbled()
     panel = panel_of(session)
     session.tune(progress=False)
-    plain = panel.picture.value
-    panel.shown.value = shown
-    assert panel.picture.value != plain
-    (alt,) = re.findall(r'alt="([^"]+)"', panel.picture.value)
+    plain = panel.parts.picture.value
+    panel.parts.shown.value = shown
+    assert panel.parts.picture.value != plain
+    (alt,) = re.findall(r'alt="([^"]+)"', panel.parts.picture.value)
     assert "image0" in alt
 
 
 def test_kinds_of_uncertainty(scribbled, panel_of) -> None:
     panel = panel_of(scribbled())
-    panel.shown.value = "uncertainty"
+    panel.parts.shown.value = "uncertainty"
     pictures = set()
     for kind in "AEV":
-        panel.kind.value = kind
-        pictures.add(panel.picture.value)
+        panel.parts.kind.value = kind
+        pictures.add(panel.parts.picture.value)
     assert len(pictures) == 3
 
 
 def test_places(scribbled, panel_of) -> None:
     panel = panel_of(scribbled())
-    panel.buttons["next_region"].click()
+    panel.parts.buttons["next_region"].click()
     assert tuple(panel.canvas.box) == panel.controls.regions[0].box
-    panel.places.value = 1
+    panel.parts.places.value = 1
     assert tuple(panel.canvas.box) == panel.controls.regions[1].box
     draw(panel, [[30, 10], [30, 60]])
     assert panel.canvas.box == []
@@ -135,11 +135,11 @@ def test_places(scribbled, panel_of) -> None:
 def test_several_images(make_session, panel_of) -> None:
     session = make_session(images=2)
     panel = panel_of(session)
-    panel.image.value = 1
+    panel.parts.image.value = 1
     draw(panel, [[30, 10], [30, 60]])
     assert session.labels(1).any() and not session.labels(0).any()
     session.current = 0
-    assert panel.image.value == 0
+    assert panel.parts.image.value == 0
     assert not decoded(panel.canvas.strokes)[..., 3].any()
 
 
@@ -171,5 +171,5 @@ def test_a_session_for_other_classes_has_no_prediction_yet(panel_of) -> None:
 
     with Session(np.zeros((40, 50), np.uint8), ("a", "b", "c")) as session:
         panel = panel_of(session)
-        assert "no prediction yet" in panel.picture.value
-        assert panel.scores.value.count("Dice") == 0
+        assert "no prediction yet" in panel.parts.picture.value
+        assert panel.parts.scores.value.count("Dice") == 0
