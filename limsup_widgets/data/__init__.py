@@ -1,1 +1,1 @@
-"""What comes in: readers, manifests, synthetic cohorts, simulated annotators, the journal format."""
+"""What comes in: readers, manifests, synthetic cohorts, simulated annotators, the journal."""
