@@ -22,6 +22,7 @@ from limsup_widgets.view.palette import class_palette
 
 TARGET = Path(__file__).parent / "_static" / "loop.png"
 PATIENT, SCRIBBLED, SHOWN = "p18", 0, 7
+DPI = 130
 INK, QUIET = "#222222", "#666666"
 
 
@@ -46,8 +47,8 @@ def pictures(subject: Subject) -> list[tuple[str, str, np.ndarray]]:
             f"{len(strokes)} strokes, about {seconds:.0f} s, on one image",
             overlay(subject.image(SCRIBBLED), session.labels(0), alpha=1.0),
         ),
-        ("before", f"another image: Dice {before:.2f}", overlay(image, change.before)),
-        ("after tuning", f"Dice {after:.2f}", overlay(image, change.after)),
+        ("before", f"on images without a stroke: Dice {before:.2f}", overlay(image, change.before)),
+        ("after tuning", f"on the same images: Dice {after:.2f}", overlay(image, change.after)),
         (
             "what changed",
             f"{change.fraction:.0%} of the pixels",
@@ -82,10 +83,11 @@ def _way_back(figure: Figure, last: Axes, first: Axes) -> None:
         coordsA=last.transAxes,
         xyB=(0.5, -0.2),
         coordsB=first.transAxes,
-        arrowstyle="-|>,head_width=3,head_length=5",
+        arrowstyle="-|>,head_width=0.4,head_length=0.7",
         connectionstyle="bar,armA=0,armB=0,fraction=-0.012",
         color=QUIET,
         linewidth=1,
+        mutation_scale=14,
     )
     figure.add_artist(arrow)
 
@@ -101,7 +103,7 @@ def _legend(figure: Figure) -> None:
 def main() -> None:
     """Write the picture."""
     subject = kidney_cohort().subject(PATIENT)
-    TARGET.write_bytes(figure_png(draw(pictures(subject)), dpi=130))
+    TARGET.write_bytes(figure_png(draw(pictures(subject)), dpi=DPI))
     print(f"{TARGET.name}: {TARGET.stat().st_size // 1000} kB")
 
 

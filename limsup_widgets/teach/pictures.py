@@ -31,7 +31,8 @@ def small_png(png: bytes, colours: int = 256) -> bytes:
     white = Image.new("RGBA", picture.size, "white")
     flat = Image.alpha_composite(white, picture).convert("RGB")
     buffer = io.BytesIO()
-    flat.quantize(colours).save(buffer, format="png", optimize=True)
+    # Without k-means the cut loses rare colours, such as that of one class in a legend.
+    flat.quantize(colours, kmeans=2).save(buffer, format="png", optimize=True)
     return min(png, buffer.getvalue(), key=len)
 
 

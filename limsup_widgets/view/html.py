@@ -22,7 +22,8 @@ def png(rgb: NDArray[np.uint8], colours: int | None = None) -> bytes:
     if colours is None:
         picture.save(stream, "PNG", compress_level=4)
     else:
-        reduced = picture.quantize(colours, dither=Image.Dither.NONE)
+        # Without k-means the cut loses rare colours, such as that of one class's strokes.
+        reduced = picture.quantize(colours, kmeans=2)
         reduced.save(stream, "PNG", optimize=True)
     return stream.getvalue()
 

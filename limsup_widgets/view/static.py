@@ -12,7 +12,7 @@ from limsup_widgets.view.palette import class_palette
 if TYPE_CHECKING:
     from limsup_widgets.session.session import Session
 
-COLOURS = 128
+COLOURS = 96
 """Of a stored picture: enough for stained tissue with four classes over it."""
 
 
