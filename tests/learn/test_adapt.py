@@ -9,6 +9,7 @@ from limsup_widgets.learn import adapt as adapting
 from limsup_widgets.learn.adapt import adapt, with_channels
 from limsup_widgets.learn.infer import codes, predict
 from limsup_widgets.learn.metrics import dice_per_class, mean_dice
+from limsup_widgets.learn.tune import last_layer
 
 
 def case(classes=3):
@@ -70,18 +71,20 @@ def test_values_two_classes_are_one_sigmoid():
     torch.testing.assert_close(logits[:, 0], -logits[:, 1])
 
 
+@pytest.mark.parametrize("make", [tiny_unet, three_by_three])
 @pytest.mark.parametrize("classes", [2, 3])
-def test_equivalence_logistic_regression(classes):
+def test_equivalence_logistic_regression(make, classes):
     """What the network predicts on the scribbles is what scikit-learn predicts there."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     inputs, labels, _ = case(classes)
-    new = adapt(tiny_unet(classes=7), 3, classes, inputs, labels)
+    new = adapt(make(), 3, classes, inputs, labels, refit=True)
+    head = last_layer(new)
     places = [np.nonzero(y) for y in labels]
     features = np.concatenate(
-        [adapting._features_at(new, new.head, x, at) for x, at in zip(inputs, places, strict=True)]
+        [adapting._features_at(new, head, x, at) for x, at in zip(inputs, places, strict=True)]
     )
     codes_there = np.concatenate([y[at] for y, at in zip(labels, places, strict=True)])
     fit = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=300))

@@ -77,6 +77,10 @@ def test_values_sha():
     moved = model_sha256(net)
     net.encoder[0][1].running_mean[0] += 1
     assert len({before, moved, model_sha256(net), model_sha256(tiny_unet(seed=1))}) == 4
+    blank = [nn.Conv2d(*c, 1, bias=False) for c in ((2, 3), (3, 2))]
+    for conv in blank:
+        nn.init.zeros_(conv.weight)
+    assert model_sha256(blank[0]) != model_sha256(blank[1])
 
 
 def error(path, **options):
