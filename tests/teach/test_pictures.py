@@ -36,7 +36,7 @@ def test_values_small_png_keeps_a_rare_colour():
     noise = np.random.default_rng(0).normal(0, 8, (300, 400, 3))
     shades = np.stack([190 + rows / 9, 120 + columns / 9, 190 + columns / 18], axis=-1)
     picture = np.clip(shades + noise, 0, 255).astype(np.uint8)
-    picture[:150] = np.clip((0, 114, 178) + noise[:150], 0, 255)
+    picture[:150] = np.clip(np.array([0, 114, 178]) + noise[:150], 0, 255)
     picture[280:290, 10:30] = (0, 158, 115)
     kept = _open(small_png(_png(picture)))[280:290, 10:30]
     assert np.abs(kept - (0, 158, 115)).max() < 12
