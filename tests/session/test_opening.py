@@ -227,14 +227,22 @@ def test_errors_of_moved_and_changed_images(tmp_path: Path) -> None:
         Session.open(tmp_path / "s", images=[])
 
 
-def test_errors_of_a_lost_network(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["gone", "cut", "another"])
+def test_errors_of_a_lost_network(tmp_path: Path, damage: str) -> None:
     """The labels are worth more than the network: the session opens with the one before."""
     with begun(tmp_path / "s") as session:
         start = session.model_sha256
         scribble(session)
         session.tune(progress=False)
         tuned = session.model_sha256
-    (tmp_path / "s" / "models" / f"{tuned}.safetensors").unlink()
+    models = tmp_path / "s" / "models"
+    file = models / f"{tuned}.safetensors"
+    if damage == "gone":
+        file.unlink()
+    elif damage == "cut":
+        os.truncate(file, 1000)
+    else:
+        shutil.copy(models / f"{start}.safetensors", file)
     with Session.open(tmp_path / "s") as again:
         assert again.model_sha256 == start and (again.labels(0) == session.labels(0)).all()
         assert "tune again" in again.events.said[0]
