@@ -145,7 +145,9 @@ def claim(
     return verdict
 
 
-def claim_true(name: str, condition: object, detail: str = "") -> Verdict:
+def claim_true(
+    name: str, condition: object, detail: str = "", stored: str | None = None
+) -> Verdict:
     """Print one line for a claim that needs no interval: an identity, a bound, arithmetic.
 
     Parameters
@@ -154,6 +156,8 @@ def claim_true(name: str, condition: object, detail: str = "") -> Verdict:
         A Python or numpy boolean.
     detail
         What was compared, in words that repeat between machines (no measured decimals).
+    stored
+        Id of the stored result that was asked; without it the claim is live.
 
     Raises
     ------
@@ -168,7 +172,9 @@ def claim_true(name: str, condition: object, detail: str = "") -> Verdict:
             do="reduce it with .all() or compare with a tolerance",
         )
     words = "holds" if condition else "does not hold"
-    verdict = Verdict(name, words, "live; deterministic" + (f"; {detail}" if detail else ""))
+    origin = f"stored: results/{stored}.json" if stored else "live"
+    basis = f"{origin}; deterministic" + (f"; {detail}" if detail else "")
+    verdict = Verdict(name, words, basis)
     print(verdict.line)
     return verdict
 

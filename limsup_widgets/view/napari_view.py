@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import napari
@@ -31,6 +32,20 @@ if TYPE_CHECKING:
 SIZE = (1360, 880)
 QUEUE_PERIOD = 20
 """Milliseconds between two looks at what other threads have to say, under Qt's own loop."""
+
+
+def _while_open(listener: Callable[..., None]) -> Callable[..., None]:
+    """Leave the widgets alone once they are gone.
+
+    Another listener of the same event may have closed the window just before this one's turn.
+    """
+
+    @wraps(listener)
+    def guarded(view: NapariView, *values: object) -> None:
+        if view.viewer is not None:
+            listener(view, *values)
+
+    return guarded
 
 
 class NapariView:
@@ -297,6 +312,7 @@ class NapariView:
 
     # What the session tells.
 
+    @_while_open
     def _on_image(self, index: int) -> None:
         moved = self.layers.show_image(self.session.images[index])
         self.dock.image.value = index
@@ -305,6 +321,7 @@ class NapariView:
         if moved and self.viewer is not None:
             self.viewer.reset_view()
 
+    @_while_open
     def _on_scribbles(self, index: int) -> None:
         if index == self.session.current:
             self.layers.show_scribbles(self.session.labels(index))
@@ -315,6 +332,7 @@ class NapariView:
         self._on_saved(self.session.is_saved)
         self._forget_places()
 
+    @_while_open
     def _on_prediction(self, index: int) -> None:
         if index != self.session.current:
             return
@@ -326,14 +344,17 @@ class NapariView:
         self.dock.show_comparison(self.controls.comparison())
         self._forget_places()
 
+    @_while_open
     def _on_progress(self, step: TuneStep) -> None:
         self.dock.show_progress(step.step, step.total, step.loss)
 
+    @_while_open
     def _on_tuning(self, what: str) -> None:
         self.dock.show_tuning(what == "started")
         if what in ("started", "cancelled"):
             self.say({"started": "", "cancelled": "cancelled: the model is as it was"}[what])
 
+    @_while_open
     def _on_saved(self, saved: bool) -> None:
         self.dock.show_saved(saved, self.session.folder)
 

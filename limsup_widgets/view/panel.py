@@ -76,7 +76,7 @@ class NotebookPanel(widgets.VBox):
 
     def _connect(self) -> None:
         parts = self.parts
-        parts.shown.options = self._kinds_of_picture()
+        self._offer_pictures()
         widgets.link((parts.tint, "value"), (self.canvas, "opacity"))
         widgets.link((parts.brush, "value"), (self.canvas, "radius"))
         parts.shown.observe(lambda _: self._redraw_picture(), "value")
@@ -84,9 +84,14 @@ class NotebookPanel(widgets.VBox):
         parts.image.observe(self._on_choice_of_image, "value")
         parts.places.observe(self._on_choice_of_place, "value")
 
-    def _kinds_of_picture(self) -> list[str]:
+    def _offer_pictures(self) -> None:
+        """List the kinds of picture there are for the image; the chosen one stays, if it can."""
         known = self.session.truth(self.session.current) is not None
-        return [name for name in SHOWN if known or name != "truth"]
+        names = tuple(name for name in SHOWN if known or name != "truth")
+        menu, chosen = self.parts.shown, self.parts.shown.value
+        if names != menu.options:
+            menu.options = names
+            menu.value = chosen if chosen in names else names[0]
 
     def _listeners(self) -> dict[str, Callable[..., None]]:
         return {
@@ -166,7 +171,7 @@ class NotebookPanel(widgets.VBox):
         self.canvas.label = f"image {image.name}; paint on it with the left mouse button"
         self.canvas.show_picture(as_rgb(image))
         self.parts.image.value = index
-        self.parts.shown.options = self._kinds_of_picture()
+        self._offer_pictures()
         self._forget_places()
         self._on_scribbles(index)
         self._on_prediction(index)

@@ -67,6 +67,7 @@ def test_values_stored_is_said(capsys):
 def test_values_deterministic(capsys):
     assert claim_true("bounded", np.bool_(True), "100 pixels").words == "holds"
     assert claim_true("bounded", False).words == "does not hold"
+    assert "stored: results/ls01.json" in claim_true("kept", True, stored="ls01").line
     out = capsys.readouterr().out.splitlines()
     assert out == [
         "holds: bounded (live; deterministic; 100 pixels)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -68,10 +69,10 @@ def lab(tmp_path: Path):
     environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
     command = [sys.executable, "-m", "jupyter", "lab", "--allow-root", "--no-browser"]
     command += [f"--port={port}", f"--IdentityProvider.token={TOKEN}", "--ip=127.0.0.1"]
-    command += [
-        "--LabApp.news_url=",
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-    ]
+    page_config = tmp_path / "JUPYTER_CONFIG_DIR" / "labconfig" / "page_config.json"
+    page_config.parent.mkdir(parents=True)
+    news = "@jupyterlab/apputils-extension:announcements"
+    page_config.write_text(json.dumps({"disabledExtensions": {news: True}}))
     server = subprocess.Popen(
         command,
         cwd=tmp_path,
@@ -120,7 +121,8 @@ def keep_picture(page, name: str) -> None:
 
 def test_run_tune_and_draw(lab: str, page) -> None:
     page.goto(lab)
-    page.locator(".jp-CodeCell").first.wait_for()
+    # Asked to run before its kernel is there, JupyterLab opens a dialog about kernels instead.
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     canvas = page.locator(".limsup-canvas")

@@ -143,6 +143,15 @@ def test_several_images(make_session, panel_of) -> None:
     assert not decoded(panel.canvas.strokes)[..., 3].any()
 
 
+def test_the_chosen_picture_stays_chosen(make_session, panel_of) -> None:
+    session = make_session(images=2)
+    panel = panel_of(session)
+    assert panel.parts.shown.value == "prediction"
+    panel.parts.shown.value = "outlines"
+    session.current = 1
+    assert panel.parts.shown.value == "outlines"
+
+
 def test_two_views_follow_one_session(make_session, panel_of) -> None:
     session = make_session()
     first, second = panel_of(session), panel_of(session)
