@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from limsup_chapters import ls02
 
+from limsup_chapters import ls02
 from limsup_widgets.learn.losses import partial_cross_entropy, scribble_weights
 from limsup_widgets.learn.rivals import adabn
 from limsup_widgets.learn.tune import TuneSettings, fine_tune
@@ -93,7 +93,8 @@ def tunes_as_the_package_does(module):
 
 def crops_hold_the_rare_class(module):
     xs, labels = case()
-    stacks = [torch.cat([x, torch.from_numpy(np.stack([y, y]))]) for x, y in zip(xs, labels)]
+    pairs = zip(xs, labels, strict=True)
+    stacks = [torch.cat([x, torch.from_numpy(np.stack([y, y]))]) for x, y in pairs]
     places, rng = module.stroke_places(labels), np.random.default_rng(0)
     targets = module.draw_batch(rng, stacks, places, count=60, size=48)[1]
     share = (targets == 3).flatten(1).any(1).float().mean()
