@@ -36,13 +36,13 @@ def build(out: Path) -> int:
 
 
 def main(out: Path, check: bool) -> int:
-    """Build, perhaps check, and say where the site is."""
+    """Build; with ``check`` follow the links too, and say how to look at the site."""
     status = build(out)
     site = out / "_build" / "html"
     if check and site.is_dir():
         checker = [sys.executable, ROOT / "book" / "check_links.py", site]
         status = subprocess.run(checker, cwd=ROOT).returncode or status
-    print(f"site: {BIN / 'python'} -m http.server -d {site}")
+        print(f"site: {BIN / 'python'} -m http.server -d {site}")
     return status
 
 
