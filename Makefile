@@ -3,6 +3,7 @@ VENV ?= .venv
 PYTHON ?=
 STAGES ?=
 ALL := lab napari book dev
+as_root = $(if $(filter 0,$(shell id -u)),--allow-root)
 bootstrap = PYTHON="$(PYTHON)" sh scripts/bootstrap.sh $(VENV)
 .DEFAULT_GOAL := help
 .PHONY: help demo lab test install-test book handout clean
@@ -19,7 +20,7 @@ lab:  ## open JupyterLab at chapter 0
 	@$(bootstrap) lab napari
 	@$(VENV)/bin/jupyter labextension disable --level=sys_prefix \
 		@jupyterlab/apputils-extension:announcements >/dev/null 2>&1
-	@$(VENV)/bin/jupyter lab $(LAB_OPTIONS) notebooks/start/00-tour.ipynb
+	@$(VENV)/bin/jupyter lab $(as_root) $(LAB_OPTIONS) notebooks/start/00-tour.ipynb
 
 test: install-test  ## lint, types, import rules, all tests, chapters, book, links
 	@$(VENV)/bin/python scripts/run_tests.py $(STAGES)
