@@ -20,7 +20,8 @@ lab:  ## open JupyterLab at chapter 0
 	@$(bootstrap) lab napari
 	@$(VENV)/bin/jupyter labextension disable --level=sys_prefix \
 		@jupyterlab/apputils-extension:announcements >/dev/null 2>&1
-	@$(VENV)/bin/jupyter lab $(as_root) $(LAB_OPTIONS) notebooks/start/00-tour.ipynb
+	@$(VENV)/bin/jupyter lab $(as_root) --ServerApp.root_dir=. \
+		--LabApp.default_url=/lab/tree/notebooks/start/00-tour.ipynb $(LAB_OPTIONS)
 
 test: install-test  ## lint, types, import rules, all tests, chapters, book, links
 	@$(VENV)/bin/python scripts/run_tests.py $(STAGES)
@@ -44,4 +45,4 @@ handout:  ## the chapters without their solutions, in build/handout/
 
 clean:  ## remove build outputs and caches (never sessions, demo/ or .venv)
 	@rm -rf build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis .pytest_cache
-	@find limsup_widgets tests scripts benchmarks book -name __pycache__ -prune -exec rm -rf {} +
+	@find . -name '.venv' -prune -o -name __pycache__ -prune -exec rm -rf {} +
