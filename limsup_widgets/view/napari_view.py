@@ -201,7 +201,7 @@ class NapariView:
         if self.viewer is None or not 0 <= rank < len(self.controls.regions):
             return
         self.controls.place = rank
-        self.viewer.camera.center = tuple(self.layers.frame(self.controls.regions[rank].box))
+        self.viewer.scene.camera.center = tuple(self.layers.frame(self.controls.regions[rank].box))
 
     # Building the window.
 
