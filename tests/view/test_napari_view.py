@@ -261,7 +261,7 @@ def test_where_next_moves_the_camera_and_lists(qtbot, scribbled, open_view) -> N
     press(qtbot, view, "Key_N")
     first = view.controls.regions[0]
     assert np.allclose(
-        view.viewer.camera.center[-2:], np.mean(np.reshape(first.box, (2, 2)), 0) - 0.5
+        view.viewer.scene.camera.center[-2:], np.mean(np.reshape(first.box, (2, 2)), 0) - 0.5
     )
     assert len(view.dock.places.choices) == len(view.controls.regions) > 1
     view.dock.places.value = [1]
