@@ -2,7 +2,7 @@
 
 from limsup_widgets.teach.claims import claim, claim_true
 from limsup_widgets.teach.exercises import Misconception, check, exercise
-from limsup_widgets.teach.profiles import profile
+from limsup_widgets.teach.profiles import profile, seeds
 from limsup_widgets.teach.results import assert_row, stored_result
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "claim_true",
     "exercise",
     "profile",
+    "seeds",
     "stored_result",
 ]

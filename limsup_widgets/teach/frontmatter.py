@@ -11,7 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from limsup_widgets.errors import LimsupError
 from limsup_widgets.resources import resource
 
-PARTS = {"start": "Start here", "ls": "Learning from few scribbles"}
+PARTS = {
+    "start": "Start here",
+    "ls": "Learning from few scribbles",
+    "ws": "Weak supervision: priors instead of masks",
+}
 WORDS_A_MINUTE, CODE_LINES_A_MINUTE = 150, 12
 
 
