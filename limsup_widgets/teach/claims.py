@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from limsup_widgets.errors import LimsupError
 
 MIN_UNITS = 5
 LEVEL = 0.95
+_RECORDS: list[list[Verdict]] = []
 
 
 @dataclass(frozen=True)
@@ -140,9 +142,7 @@ def claim(
     counted = f"{differences.size} {unit if clusters is None else cluster}s"
     pooled = "" if clusters is None else f", each the mean of its {unit}s"
     basis = f"{origin}; paired over {counted}{pooled}{reason}"
-    verdict = Verdict(name, words, basis, tuple(map(float, differences)), low, high, region)
-    print(verdict.line)
-    return verdict
+    return _told(Verdict(name, words, basis, tuple(map(float, differences)), low, high, region))
 
 
 def claim_true(
@@ -174,7 +174,33 @@ def claim_true(
     words = "holds" if condition else "does not hold"
     origin = f"stored: results/{stored}.json" if stored else "live"
     basis = f"{origin}; deterministic" + (f"; {detail}" if detail else "")
-    verdict = Verdict(name, words, basis)
+    return _told(Verdict(name, words, basis))
+
+
+@contextmanager
+def recorded() -> Iterator[list[Verdict]]:
+    """Collect the verdicts of the claims made inside, in their order.
+
+    Examples
+    --------
+    >>> with recorded() as verdicts:
+    ...     _ = claim_true("one and one make two", 1 + 1 == 2)
+    holds: one and one make two (live; deterministic)
+    >>> [verdict.words for verdict in verdicts]
+    ['holds']
+    """
+    verdicts: list[Verdict] = []
+    _RECORDS.append(verdicts)
+    try:
+        yield verdicts
+    finally:
+        _RECORDS[:] = [kept for kept in _RECORDS if kept is not verdicts]
+
+
+def _told(verdict: Verdict) -> Verdict:
+    """Print the line of a verdict and hand it to whoever records."""
+    for record in _RECORDS:
+        record.append(verdict)
     print(verdict.line)
     return verdict
 

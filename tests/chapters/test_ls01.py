@@ -1,10 +1,9 @@
 """What chapter ls01 teaches: each step against the package, and one fault at a time."""
 
-from importlib.util import module_from_spec, spec_from_loader
-
 import numpy as np
 import pytest
 import torch
+from chapters.sabotage import broken
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -22,7 +21,7 @@ from limsup_widgets.learn.train import augmented_batch, dense_loss, train_unet
 from limsup_widgets.learn.unet import UNet
 from limsup_widgets.learn.weights import load_u0
 from limsup_widgets.teach import claim_true
-from limsup_widgets.teach.chapters import SHARED_TAGS, ChapterLoader, chapter_path, load_cells
+from limsup_widgets.teach.chapters import SHARED_TAGS, chapter_path, load_cells
 
 PATH = chapter_path("ls01")
 SHAPE = (64, 80)
@@ -179,23 +178,9 @@ FAULTS = {
 }
 
 
-def broken(old, new):
-    """The chapter's method with one line changed."""
-
-    class Loader(ChapterLoader):
-        def get_data(self, path):
-            source = super().get_data(path).decode()
-            assert old in source, f"the chapter no longer says {old!r}"
-            return source.replace(old, new).encode()
-
-    module = module_from_spec(spec_from_loader("_broken_ls01", loader := Loader(PATH, SHARED_TAGS)))
-    loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize(("old", "new", "check"), FAULTS.values(), ids=FAULTS)
 def test_values_a_fault_is_seen(old, new, check):
-    module = broken(old, new)
+    module = broken("ls01", old, new)
     with pytest.raises(AssertionError):
         check(module)
 

@@ -1,10 +1,9 @@
 """Chapter ls02: its method against the package's, the talk's tables, and faults that must show."""
 
-from importlib.util import module_from_spec, spec_from_loader
-
 import numpy as np
 import pytest
 import torch
+from chapters.sabotage import broken
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -15,7 +14,7 @@ from limsup_widgets.learn.rivals import adabn
 from limsup_widgets.learn.tune import TuneSettings, fine_tune
 from limsup_widgets.learn.unet import UNet
 from limsup_widgets.teach import claim
-from limsup_widgets.teach.chapters import SHARED_TAGS, ChapterLoader, chapter_path, load_cells
+from limsup_widgets.teach.chapters import SHARED_TAGS, chapter_path, load_cells
 
 PATH = chapter_path("ls02")
 codes = arrays(np.uint8, (6, 5), elements=st.integers(0, 4))
@@ -147,24 +146,10 @@ FAULTS = {
 }
 
 
-def broken(old, new):
-    """The chapter's method with one line changed."""
-
-    class Loader(ChapterLoader):
-        def get_data(self, path):
-            source = super().get_data(path).decode()
-            assert old in source, f"the chapter no longer says {old!r}"
-            return source.replace(old, new).encode()
-
-    module = module_from_spec(spec_from_loader("_broken_ls02", loader := Loader(PATH, SHARED_TAGS)))
-    loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize(("old", "new", "check"), FAULTS.values(), ids=FAULTS)
 def test_values_a_fault_is_seen(old, new, check):
     with pytest.raises(AssertionError):
-        (check or tunes_as_the_package_does)(broken(old, new))
+        (check or tunes_as_the_package_does)(broken("ls02", old, new))
 
 
 def test_values_the_base_network_stays():

@@ -1,10 +1,9 @@
 """Chapter ls03: its method against the package's, the talk's tables, and faults that must show."""
 
-from importlib.util import module_from_spec, spec_from_loader
-
 import numpy as np
 import pytest
 import torch
+from chapters.sabotage import broken
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +12,7 @@ from limsup_widgets.learn.biomarker import conformal_halfwidth, mc_fractions
 from limsup_widgets.learn.losses import uncertainty_weights
 from limsup_widgets.learn.moments import mc_moments, mc_passes
 from limsup_widgets.learn.unet import UNet
-from limsup_widgets.teach.chapters import SHARED_TAGS, ChapterLoader, chapter_path, load_cells
+from limsup_widgets.teach.chapters import SHARED_TAGS, chapter_path, load_cells
 
 PATH = chapter_path("ls03")
 
@@ -207,23 +206,9 @@ FAULTS = {
 }
 
 
-def broken(old, new):
-    """The chapter's method with one piece of text changed."""
-
-    class Loader(ChapterLoader):
-        def get_data(self, path):
-            source = super().get_data(path).decode()
-            assert old in source, f"the chapter no longer says {old!r}"
-            return source.replace(old, new).encode()
-
-    module = module_from_spec(spec_from_loader("_broken_ls03", loader := Loader(PATH, SHARED_TAGS)))
-    loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize(("old", "new", "check"), FAULTS.values(), ids=FAULTS)
 def test_values_a_fault_is_seen(old, new, check):
-    module = broken(old, new)
+    module = broken("ls03", old, new)
     with pytest.raises(AssertionError):
         check(module)
 
