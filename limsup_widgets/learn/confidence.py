@@ -36,7 +36,7 @@ def entropy_map(logits: Tensor, normalise: bool = False) -> Tensor:
 
     Examples
     --------
-    >>> entropy_map(torch.tensor([[0.0, 0.0], [99.0, 0.0]]))
+    >>> entropy_map(torch.tensor([[0.0, 0.0], [999.0, 0.0]]))
     tensor([0.6931, 0.0000])
     """
     log_s = F.log_softmax(_checked(logits), 1)
