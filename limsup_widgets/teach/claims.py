@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +19,12 @@ from limsup_widgets.errors import LimsupError
 
 MIN_UNITS = 5
 LEVEL = 0.95
+WORDS = ("holds", "does not hold", "undecided")
+LINE = re.compile(
+    rf"^({'|'.join(WORDS)}): (.*) \(((?:live|stored: results/\S+\.json); .*)\)$", re.MULTILINE
+)
+# A file that gets one JSON line a verdict; the runner reads it.
+CLAIMS_FILE = "LIMSUP_CLAIMS_FILE"
 _RECORDS: list[list[Verdict]] = []
 
 
@@ -34,6 +44,8 @@ class Verdict:
         Ends of the 95 % Student-t interval of the mean difference; NaN with fewer than 2 units.
     region
         The claimed range of the mean difference, as (lower, upper).
+    unit
+        What one difference belongs to: ``seed``, ``patient``.
     """
 
     name: str
@@ -43,6 +55,7 @@ class Verdict:
     low: float = float("nan")
     high: float = float("nan")
     region: tuple[float, float] = (0.0, float("inf"))
+    unit: str = ""
 
     @property
     def mean(self) -> float:
@@ -72,6 +85,18 @@ class Verdict:
             f"to {max(self.differences):+.3g}. Verdict: {self.words}."
         )
 
+    def record(self) -> dict[str, Any]:
+        """Everything a listing shows, as JSON can hold it; no interval is None."""
+        interval = {"mean": self.mean, "low": self.low, "high": self.high}
+        return {
+            "name": self.name,
+            "words": self.words,
+            "basis": self.basis,
+            "units": len(self.differences) or None,
+            "unit": self.unit or None,
+            **{key: float(v) if np.isfinite(v) else None for key, v in interval.items()},
+        }
+
     def _ipython_display_(self) -> None:
         if not self.differences:
             return
@@ -98,6 +123,7 @@ def claim(
     at_most: float | None = None,
     within: float | None = None,
     cluster: str = "cluster",
+    steady: bool = True,
 ) -> Verdict:
     """Print one line saying whether the paired differences ``a - b`` bear out the claim.
 
@@ -117,6 +143,10 @@ def claim(
         Id of the stored result the values come from; without it the claim is live.
     at_most, within
         Instead of ``at_least``: the mean difference is below ``at_most``, or inside ±``within``.
+    steady
+        The author's statement that other seeds give the same words. ``False`` where
+        `limsup chapter check` saw them flip: the words then are *undecided*, whatever these seeds
+        say.
 
     Returns
     -------
@@ -137,12 +167,16 @@ def claim(
     region = _region(at_least, at_most, within)
     low, high = _t_interval(differences)
     words, reason = _judge(differences.size, low, high, region)
+    if not steady:
+        words, reason = "undecided", ", flips under other seeds"
     origin = f"stored: results/{stored}.json" if stored else "live"
     # "5 patients", but "5 patients (mean over their images)" where pairs were pooled.
-    counted = f"{differences.size} {unit if clusters is None else cluster}s"
+    one = unit if clusters is None else cluster
+    counted = f"{differences.size} {one}s"
     pooled = "" if clusters is None else f", each the mean of its {unit}s"
     basis = f"{origin}; paired over {counted}{pooled}{reason}"
-    return _told(Verdict(name, words, basis, tuple(map(float, differences)), low, high, region))
+    paired = tuple(map(float, differences))
+    return _told(Verdict(name, words, basis, paired, low, high, region, one))
 
 
 def claim_true(
@@ -197,10 +231,24 @@ def recorded() -> Iterator[list[Verdict]]:
         _RECORDS[:] = [kept for kept in _RECORDS if kept is not verdicts]
 
 
+def read_lines(printed: str) -> list[tuple[str, str, str]]:
+    """(words, name, basis) of every verdict line in what a cell printed.
+
+    Examples
+    --------
+    >>> read_lines("step 3\\nholds: bounded (by 1/4) (live; deterministic)\\n")
+    [('holds', 'bounded (by 1/4)', 'live; deterministic')]
+    """
+    return [(words, name, basis) for words, name, basis in LINE.findall(printed)]
+
+
 def _told(verdict: Verdict) -> Verdict:
     """Print the line of a verdict and hand it to whoever records."""
     for record in _RECORDS:
         record.append(verdict)
+    if file := os.environ.get(CLAIMS_FILE):
+        with Path(file).open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(verdict.record(), ensure_ascii=False) + "\n")
     print(verdict.line)
     return verdict
 

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from limsup_widgets.errors import LimsupError
-from limsup_widgets.teach.claims import claim, claim_true
+from limsup_widgets.teach.claims import CLAIMS_FILE, claim, claim_true, read_lines, recorded
 
 FINITE = st.floats(-10, 10, allow_nan=False)
 
@@ -64,6 +66,44 @@ def test_values_stored_is_said(capsys):
     assert "(stored: results/ls02-arms.json; paired" in capsys.readouterr().out
     claim_true("agrees", True, stored="ls02-arms")
     assert "(stored: results/ls02-arms.json; deterministic)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("values", [[1, 2, 3, 2, 1], [-1, -2, -3, -2, -1], [1, 2]])
+def test_values_unsteady_is_undecided_whatever_the_seeds_say(values, capsys):
+    assert claim("helps", values, steady=False).words == "undecided"
+    printed = f"undecided: helps (live; paired over {len(values)} seeds, flips under other seeds)\n"
+    assert capsys.readouterr().out == printed
+
+
+def test_values_recorded():
+    with recorded() as outer:
+        claim_true("one", True)
+        with recorded() as inner:
+            claim("two", [1, 2, 3, 2, 1])
+    claim_true("three", True)
+    assert [v.name for v in outer] == ["one", "two"]
+    assert [v.name for v in inner] == ["two"]
+
+
+def test_roundtrip_of_a_line(capsys):
+    verdicts = [
+        claim_true("odd: (name) (live)", False, "seen (twice)", stored="ls02"),
+        claim("pooled", range(6), unit="image", clusters=[*range(6)], cluster="patient"),
+    ]
+    printed = "holds: no verdict\n" + capsys.readouterr().out
+    assert read_lines(printed) == [(v.words, v.name, v.basis) for v in verdicts]
+
+
+def test_roundtrip_of_a_file(tmp_path, monkeypatch):
+    monkeypatch.setenv(CLAIMS_FILE, str(tmp_path / "claims"))
+    paired, single = claim("helps", [1, 2, 3, 2, 1], unit="patient"), claim("one", [1.0])
+    claim_true("agrees", True)
+    lines = (tmp_path / "claims").read_text("utf-8").splitlines()
+    first, second, third = map(json.loads, lines)
+    assert (first["mean"], first["low"], first["high"]) == (paired.mean, paired.low, paired.high)
+    assert (first["units"], first["unit"], first["words"]) == (5, "patient", "holds")
+    assert (second["mean"], second["low"], second["units"]) == (single.mean, None, 1)
+    assert (third["mean"], third["low"], third["units"], third["unit"]) == (None,) * 4
 
 
 def test_values_deterministic(capsys):
