@@ -36,8 +36,8 @@ def entropy_map(logits: Tensor, normalise: bool = False) -> Tensor:
 
     Examples
     --------
-    >>> entropy_map(torch.tensor([[0.0, 0.0], [999.0, 0.0]]))
-    tensor([0.6931, 0.0000])
+    >>> entropy_map(torch.zeros(1, 2)), entropy_map(torch.zeros(1, 3), normalise=True)
+    (tensor([0.6931]), tensor([1.]))
     """
     log_s = F.log_softmax(_checked(logits), 1)
     entropy = -(log_s.exp() * log_s).sum(1)
