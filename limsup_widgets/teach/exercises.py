@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -106,6 +107,18 @@ def exercise(
 def registered() -> Mapping[str, Exercise]:
     """The exercises of this process, by id."""
     return dict(_EXERCISES)
+
+
+@contextmanager
+def own_registry() -> Iterator[None]:
+    """Inside, only exercises registered inside are known; afterwards those from before."""
+    before = dict(_EXERCISES)
+    _EXERCISES.clear()
+    try:
+        yield
+    finally:
+        _EXERCISES.clear()
+        _EXERCISES.update(before)
 
 
 def judge(id: str, answer: Any) -> Judgement:

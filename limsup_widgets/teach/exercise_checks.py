@@ -1,0 +1,64 @@
+"""Every exercise of a chapter, answered right, wrong, and in ways that make no sense."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from limsup_widgets.teach.chapters import SHARED_TAGS, load_cells
+from limsup_widgets.teach.exercises import Exercise, judge, own_registry, registered
+
+NONSENSE = (None, ..., "", "what?", float("nan"), [], [[1], [1, 2]], {}, np.zeros((7, 7, 7)), print)
+
+
+def exercise_problems(path: Path) -> list[str]:
+    """What is wrong with the exercises of one notebook, in words.
+
+    Runs the cells tagged ``imports``, ``method`` and ``exercise``. Each registered answer must be
+    accepted, each misconception told its own sentence, each nonsense one sentence.
+    """
+    with own_registry():
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            load_cells(path, (*SHARED_TAGS, "exercise"))
+        found = [f"exercise cells print {printed.getvalue()[:60]!r}"] if printed.getvalue() else []
+        found += [] if registered() else ["no exercise was registered"]
+        for each in registered().values():
+            found += [f"exercise {each.id}: {line}" for line in _problems(each, path)]
+    return found
+
+
+def _problems(each: Exercise, path: Path) -> list[str]:
+    chapter = path.stem.split("-")[0]
+    found = [] if each.id.startswith(f"{chapter}.") else [f"its id does not begin with {chapter}."]
+    if not judge(each.id, _handed_in(each, each.answer)).right:
+        found.append("its own answer is not accepted")
+    if not each.wrong:
+        found.append("names no misconception")
+    for wrong in each.wrong:
+        told = judge(each.id, _handed_in(each, wrong.example))
+        if told.right or told.says != wrong.says:
+            found.append(f"wrong answer {wrong.example!r} is told {told.says!r}")
+    return found + _nonsense(each)
+
+
+def _nonsense(each: Exercise) -> list[str]:
+    found = []
+    for nonsense in NONSENSE:
+        if each.cases and callable(nonsense):
+            continue
+        told = judge(each.id, nonsense)
+        if told.right or not told.says.endswith((".", "?", "!")):
+            found.append(f"nonsense {nonsense!r} is told {told.says!r}")
+    return found
+
+
+def _handed_in(each: Exercise, value: Any) -> Any:
+    """What a reader would hand in: for a function exercise, a function with these values."""
+    if not each.cases:
+        return value
+    values = iter(value)
+    return lambda *case: next(values)
