@@ -184,7 +184,7 @@ def test_placement(placement):
     y, x = np.mgrid[:60, :60]
     mask = np.where((y - 30) ** 2 + (x - 30) ** 2 < 20**2, 2, 1)
     drawn = np.stack(
-        [scribbles(mask, 1, placement=placement, pixels=15, seed=seed) for seed in range(8)]
+        [scribbles(mask, 4, placement=placement, pixels=15, seed=seed) for seed in range(8)]
     )
     assert ((drawn == 2).sum(axis=(1, 2)) == 15).all()
     depth = np.broadcast_to(depth_inside(mask == 2), drawn.shape)[drawn == 2]
