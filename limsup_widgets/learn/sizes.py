@@ -215,7 +215,7 @@ def ratio_loss(p: Tensor, q: Tensor | float, kind: Ratio = "forward") -> Tensor:
     --------
     >>> p = torch.tensor([1e-4], requires_grad=True)
     >>> slope, = torch.autograd.grad(ratio_loss(p, 0.1, "forward").sum(), p)
-    >>> round(float(slope * p * (1 - p)), 4)
+    >>> round((slope * p * (1 - p)).item(), 4)
     -0.0999
     """
     prior = torch.as_tensor(q, dtype=p.dtype, device=p.device)
