@@ -1,9 +1,10 @@
-"""The command `limsup`. Exit codes: 0 done, 1 something required is missing (doctor, verify),
-2 wrong input, 3 no display (open), 130 stopped by Ctrl-C."""
+"""The command `limsup`. Exit codes: 0 done, 1 something is missing or wrong (doctor, verify,
+chapter check), 2 wrong input, 3 no display (open), 130 stopped by Ctrl-C."""
 
 from __future__ import annotations
 
 import functools
+import json
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -26,6 +27,12 @@ app = typer.Typer(
 )
 data = typer.Typer(help="Public data sets: list, fetch, verify.", no_args_is_help=True)
 app.add_typer(data, name="data")
+chapter = typer.Typer(help="Chapters: new, check, list, script.", no_args_is_help=True)
+app.add_typer(chapter, name="chapter")
+Folder = Annotated[
+    Path | None,
+    typer.Option(help="Root with notebooks/ and tests/, instead of the checkout.", hidden=True),
+]
 
 
 def one_line(command: Callable[P, None]) -> Callable[P, None]:
@@ -39,6 +46,8 @@ def one_line(command: Callable[P, None]) -> Callable[P, None]:
             if isinstance(error, BrokenPipeError):
                 raise
             fail(str(error), 2)
+        except ModuleNotFoundError as error:
+            fail(f"no module {error.name!r}. Do: pip install 'limsup[lab]' and run it again.", 2)
         except KeyboardInterrupt:
             fail("stopped", 130)
 
@@ -226,6 +235,105 @@ def verify(
         damaged = damaged or state == manifests.State.DAMAGED
     if damaged:
         raise typer.Exit(1)
+
+
+@chapter.command("new")
+@one_line
+def new_chapter(
+    id: Annotated[str, typer.Argument(help="Letters and two digits: ws10.")],
+    title: Annotated[str, typer.Option(help="Heading of the page.")],
+    part: Annotated[
+        str | None, typer.Option(help="Part of the book; by default the letters of the id.")
+    ] = None,
+    folder: Folder = None,
+) -> None:
+    """Write a chapter that passes every check, and its tests; then change it step by step."""
+    from limsup_widgets.teach import scaffold
+
+    typer.echo("writing and running it once …", err=True)
+    made = scaffold.new_chapter(id, title, part, folder)
+    typer.echo(f"chapter: {made.notebook}\ntests:   {made.tests}")
+    typer.echo(f"next: limsup chapter check {id}; how to go on stands in CONTRIBUTING.md")
+
+
+@chapter.command("check")
+@one_line
+def check_chapter(
+    id: Annotated[str, typer.Argument(help="As in `chapter list`.")],
+    source: Annotated[
+        Path | None, typer.Option(help="Script to take the cells from, as of `chapter script`.")
+    ] = None,
+    reruns: Annotated[
+        bool, typer.Option("--rerun/--no-rerun", help="Run again: two threads, other seeds.")
+    ] = True,
+    shifts: Annotated[int, typer.Option(help="How many reruns with other seeds.", min=1)] = 1,
+    folder: Folder = None,
+) -> None:
+    """Run a chapter, store its outputs, apply every check, and see whether verdicts stay.
+
+    Ends with exit code 1 if something must change.
+    """
+    from limsup_widgets.teach import rehearsal, scaffold
+
+    path = scaffold.notebook_of(id, folder)
+    report = rehearsal.rehearse(path, source=source, reruns=reruns, shifts=shifts, say=_progress)
+    for line in report.notes:
+        typer.echo(f"note: {line}")
+    for line in report.problems:
+        typer.echo(f"problem: {line}")
+    cost = f"{report.run.minutes * 60:.0f} s of CPU time, {report.run.memory_mb} MB of memory"
+    typer.echo(f"{path.name}: {cost}, {report.run.bytes // 1000} kB, {_count(report.problems)}")
+    if report.problems:
+        raise typer.Exit(1)
+
+
+@chapter.command("list")
+@one_line
+def list_chapters(
+    ids: Annotated[list[str] | None, typer.Argument(help="Only these chapters.")] = None,
+    claims: Annotated[bool, typer.Option("--claims", help="Every claim with verdict.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="All of it as JSON.")] = False,
+    folder: Folder = None,
+) -> None:
+    """Show every stored chapter: cost, verdicts, exercises, widgets. Nothing is run."""
+    from limsup_widgets.teach import listing
+
+    found = listing.list_contents(folder and folder / "notebooks")
+    known = [each.id for each in found]
+    if unknown := sorted(set(ids or ()) - set(known)):
+        raise LimsupError("limsup chapter list", got=unknown, expected=", ".join(known))
+    chosen = [each for each in found if not ids or each.id in ids]
+    if as_json:
+        typer.echo(json.dumps([each.as_json() for each in chosen], ensure_ascii=False, indent=1))
+    elif claims:
+        typer.echo("\n\n".join(map(listing.claims_text, chosen)))
+    else:
+        typer.echo(listing.contents_table(chosen))
+
+
+@chapter.command("script")
+@one_line
+def chapter_script(
+    id: Annotated[str, typer.Argument(help="As in `chapter list`.")],
+    out: Annotated[Path, typer.Option(help="Python file to write.")],
+    folder: Folder = None,
+) -> None:
+    """Write a chapter as a Python script, to edit in any editor; `check --source` reads it."""
+    from limsup_widgets.teach import scaffold
+
+    if out.exists():
+        raise LimsupError(str(out), got="a file that is there already", do="name another")
+    out.write_text(scaffold.script(id, folder), encoding="utf-8")
+    typer.echo(f"{out}: edit it, then run limsup chapter check {id} --source {out}")
+
+
+def _progress(line: str) -> None:
+    typer.echo(f"{line} …", err=True)
+
+
+def _count(problems: Sequence[str]) -> str:
+    many = {0: "no problem", 1: "1 problem"}
+    return many.get(len(problems), f"{len(problems)} problems")
 
 
 def _in_a_notebook(

@@ -12,7 +12,18 @@ import numpy as np
 from limsup_widgets.teach.chapters import SHARED_TAGS, load_cells
 from limsup_widgets.teach.exercises import Exercise, judge, own_registry, registered
 
-NONSENSE = (None, ..., "", "what?", float("nan"), [], [[1], [1, 2]], {}, np.zeros((7, 7, 7)), print)
+NONSENSE: tuple[Any, ...] = (
+    None,
+    ...,
+    "",
+    "what?",
+    float("nan"),
+    [],
+    [[1], [1, 2]],
+    {},
+    np.zeros((7, 7, 7)),
+    print,
+)
 
 
 def exercise_problems(path: Path) -> list[str]:

@@ -1,7 +1,8 @@
 """Run a chapter and store it: ``python -m limsup_widgets.teach.runner NOTEBOOK``.
 
 What is stored repeats: no timestamps, no widget state, cell ids from the cells' sources, small
-pictures, and the alt text that a claim's picture brings with it.
+pictures, and the alt text that a claim's picture brings with it. The verdicts also go into the
+notebook's metadata, with their numbers, where nothing compares them.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import argparse
 import base64
 import hashlib
+import json
 import os
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,10 +24,12 @@ import nbformat
 from nbformat import NotebookNode
 
 from limsup_widgets.errors import LimsupError
+from limsup_widgets.teach.claims import CLAIMS_FILE
 from limsup_widgets.teach.frontmatter import read_front_matter
 from limsup_widgets.teach.pictures import small_png
 
 MAX_BYTES = 400_000
+CLAIMS = "limsup_claims"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 ENVIRONMENT = {
     "LIMSUP_PROFILE": "quick",
@@ -65,7 +70,8 @@ def run_chapter(
     path
         The notebook to write (and to read, unless ``source`` is given).
     source
-        A jupytext ``py:percent`` file to take the cells from.
+        A jupytext ``py:percent`` file to take the cells from; front matter that its header lacks
+        stays as it is in ``path``.
     store
         Whether to write ``path``; else only measure.
     timeout
@@ -78,10 +84,12 @@ def run_chapter(
     nbclient.exceptions.CellExecutionError
         If a cell fails; nothing is written then.
     """
-    notebook = read_source(source) if source else nbformat.read(path, as_version=4)
-    read_front_matter(notebook, path.name)
-    seconds, memory = _execute(notebook, path, timeout)
     known = _stored_front_matter(path)
+    notebook = read_source(source) if source else nbformat.read(path, as_version=4)
+    if source and known:
+        notebook.metadata.setdefault("limsup", known)
+    read_front_matter(notebook, path.name)
+    seconds, memory, notebook.metadata[CLAIMS] = execute(notebook, path, timeout=timeout)
     notebook.metadata["limsup"].update(
         minutes=_settled(known.get("minutes", 0), round(seconds / 60 + 0.05, 1)),
         memory_mb=_settled(known.get("memory_mb", 0), 50 * (memory // 50 + 1)),
@@ -176,8 +184,35 @@ def _stable_id(source: str, seen: dict[str, int]) -> str:
     return stem if seen[stem] == 1 else f"{stem}-{seen[stem]}"
 
 
-def _execute(notebook: NotebookNode, path: Path, timeout: int) -> tuple[float, int]:
-    """CPU seconds and peak memory in MB of the kernel that ran all cells."""
+def execute(
+    notebook: NotebookNode,
+    path: Path,
+    *,
+    environment: Mapping[str, str] = ENVIRONMENT,
+    timeout: int = 180,
+    go_on: bool = False,
+) -> tuple[float, int, list[dict[str, Any]]]:
+    """Run all cells in a fresh kernel; outputs go into ``notebook``, nothing is stored.
+
+    Parameters
+    ----------
+    path
+        Where the notebook lies: its folder is the working directory.
+    environment
+        Variables of the kernel.
+    go_on
+        Whether later cells run after one that fails.
+
+    Returns
+    -------
+    seconds, memory, verdicts
+        CPU seconds and peak memory in MB of the kernel; :meth:`Verdict.record` of every claim.
+
+    Raises
+    ------
+    nbclient.exceptions.CellExecutionError
+        If a cell fails, unless ``go_on``.
+    """
     from nbclient import NotebookClient
 
     folder = path.resolve().parent
@@ -187,16 +222,34 @@ def _execute(notebook: NotebookNode, path: Path, timeout: int) -> tuple[float, i
         kernel_name="python3",
         timeout=timeout,
         record_timing=False,
+        allow_errors=go_on,
+        # Each kernel would warn on the terminal that it talks over TCP; here it is this machine.
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],
         resources={"metadata": {"path": str(folder)}},
     )
-    with _environment(ENVIRONMENT), client.setup_kernel():
-        for index, cell in enumerate(notebook.cells):
-            client.execute_cell(cell, index)
-        notebook.cells.append(nbformat.v4.new_code_cell(COST))
-        probe = client.execute_cell(notebook.cells[-1], len(notebook.cells) - 1)
-        notebook.cells.pop()
+    with tempfile.TemporaryDirectory() as scratch:
+        told = Path(scratch) / "claims"
+        told.touch()
+        with _environment({**environment, CLAIMS_FILE: str(told)}), client.setup_kernel():
+            for index, cell in enumerate(notebook.cells):
+                _run_cell(client, cell, index)
+            notebook.cells.append(nbformat.v4.new_code_cell(COST))
+            probe = client.execute_cell(notebook.cells[-1], len(notebook.cells) - 1)
+            notebook.cells.pop()
+        verdicts = [json.loads(line) for line in told.read_text("utf-8").splitlines()]
     seconds, memory = probe.outputs[0]["text"].split()
-    return float(seconds), int(memory)
+    return float(seconds), int(memory), verdicts
+
+
+def _run_cell(client: Any, cell: NotebookNode, index: int) -> None:
+    """Run one cell; the error of one that fails carries its number on the page as a note."""
+    from nbclient.exceptions import CellExecutionError
+
+    try:
+        client.execute_cell(cell, index)
+    except CellExecutionError as error:
+        error.add_note(f"cell {index + 1}")
+        raise
 
 
 @contextmanager
