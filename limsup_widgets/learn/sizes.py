@@ -100,8 +100,8 @@ def size_penalty(
     kind, t
         Form of the penalty, and the barrier's steepness (raise it while training).
     relative
-        Measure distances (not for ``"kl"``) in units of the middle of the bounds, so that small
-        and large organs weigh alike. Where that is 0, the unit stays the whole image.
+        Measure a distance (not for ``"kl"``) in units of the bound it is from, so that small and
+        large organs weigh alike. From a bound of 0 the unit stays the whole image.
 
     Returns
     -------
@@ -128,14 +128,14 @@ def size_penalty(
     nearest = torch.minimum(torch.maximum(p.detach(), a), b)
     if kind == "kl":
         return ratio_loss(p, nearest, "forward")
-    middle = (a + b) / 2
-    unit = torch.where(middle > 0, middle, 1.0) if relative else torch.ones_like(middle)
+    unit = _units(nearest) if relative else torch.ones_like(p)
     if kind == "l2":
         return ((p - nearest) / unit) ** 2
     if kind == "l1":
         return (p - nearest).abs() / unit
     if kind == "barrier":
-        below, above = log_barrier((a - p) / unit, t), log_barrier((p - b) / unit, t)
+        low, high = (_units(a), _units(b)) if relative else (unit, unit)
+        below, above = log_barrier((a - p) / low, t), log_barrier((p - b) / high, t)
         return torch.where(a > 0, below, 0.0) + torch.where(b < 1, above, 0.0)
     raise LimsupError("kind", got=kind, expected="'l2', 'l1', 'kl' or 'barrier'")
 
@@ -230,6 +230,10 @@ def ratio_loss(p: Tensor, q: Tensor | float, kind: Ratio = "forward") -> Tensor:
     if kind == "mi":
         return _bernoulli_kl(p, torch.full_like(p, 0.5))
     raise LimsupError("kind", got=kind, expected="'forward', 'reverse', 'l2' or 'mi'")
+
+
+def _units(bound: Tensor) -> Tensor:
+    return torch.where(bound > 0, bound, 1.0)
 
 
 def _bernoulli_kl(first: Tensor, second: Tensor) -> Tensor:

@@ -83,7 +83,12 @@ def test_values_penalty():
     p = column(0.05, 0.4)
     torch.testing.assert_close(sizes.size_penalty(p, 0.1, 0.2), column(0.0025, 0.04))
     relative = sizes.size_penalty(p, 0.1, 0.2, relative=True)
-    torch.testing.assert_close(relative, column(1 / 9, 16 / 9))
+    torch.testing.assert_close(relative, column(0.25, 1.0))
+    absolute = sizes.size_penalty(p, 0.1, 0.2, "l1", relative=True)
+    torch.testing.assert_close(absolute, column(0.5, 1.0))
+    barrier = sizes.size_penalty(p, 0.1, 0.2, "barrier", relative=True)
+    sides = [sizes.log_barrier(z) for z in (1 - p / 0.1, p / 0.2 - 1)]
+    torch.testing.assert_close(barrier, sum(sides))
     kl = sizes.size_penalty(p, 0.1, 0.2, "kl")
     expected = [q * math.log(q / v) + (1 - q) * math.log((1 - q) / (1 - v))
                 for v, q in ((0.05, 0.1), (0.4, 0.2))]  # fmt: skip
