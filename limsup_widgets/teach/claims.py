@@ -165,7 +165,7 @@ def claim(
     """
     differences = _cluster_means(_differences(name, a, b), clusters)
     region = _region(at_least, at_most, within)
-    low, high = _t_interval(differences)
+    low, high = t_interval(differences)
     words, reason = _judge(differences.size, low, high, region)
     if not steady:
         words, reason = "undecided", ", flips under other seeds"
@@ -288,7 +288,8 @@ def _region(at_least: float, at_most: float | None, within: float | None) -> tup
     return (at_least, float("inf")) if at_most is None else (-float("inf"), at_most)
 
 
-def _t_interval(differences: NDArray[np.float64]) -> tuple[float, float]:
+def t_interval(differences: NDArray[np.float64]) -> tuple[float, float]:
+    """95 % Student-t interval of the mean of ``(n,)`` values; NaN with fewer than 2."""
     n = differences.size
     if n < 2:
         return float("nan"), float("nan")
