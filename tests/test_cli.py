@@ -1,5 +1,6 @@
 """The command line: each wrong input gives one line and exit code 2, never a traceback."""
 
+import json
 import re
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from limsup_widgets import __version__, cli
 from limsup_widgets.cli import main, split_classes
 from limsup_widgets.data.manifests import State
 from limsup_widgets.errors import LimsupError
+from limsup_widgets.teach.rehearsal import Report
+from limsup_widgets.teach.runner import Run
 
 
 def run(capsys, *argv):
@@ -157,6 +160,61 @@ def test_values_data(capsys, monkeypatch):
     assert run(capsys, "data", "verify", "ihc")[:2] == (1, "ihc: checksum differs\n")
     check_refused(capsys, "data", "fetch", quoted=("--all",))
     check_refused(capsys, "data", "fetch", "nothing", quoted=("nothing", "ihc"))
+
+
+def test_values_chapter_list(capsys):
+    code, out, _ = run(capsys, "chapter", "list")
+    assert code == 0
+    assert out.startswith("id ")
+    assert "ls03" in out
+    code, out, _ = run(capsys, "chapter", "list", "ls03", "--json")
+    (chapter,) = json.loads(out)
+    assert {claim["origin"] for claim in chapter["claims"]} == {"live", "stored"}
+    assert chapter["exercises"] == [f"ls03.{k}" for k in range(1, 6)]
+    code, out, _ = run(capsys, "chapter", "list", "ls03", "--claims")
+    assert "train() rewrites the batch statistics (live; deterministic; state dicts)" in out
+    check_refused(capsys, "chapter", "list", "ls77", quoted=("ls77", "ls03"))
+
+
+def test_values_chapter_check(capsys, monkeypatch, tmp_path):
+    found = []
+
+    def rehearse(path, **options):
+        options.pop("say")("running")
+        return Report(Run(path, 0.5, 300, 120_000), found, ["TODO stands once"])
+
+    monkeypatch.setattr("limsup_widgets.teach.rehearsal.rehearse", rehearse)
+    code, out, err = run(capsys, "chapter", "check", "ls03")
+    assert (code, err) == (0, "running …\n")
+    assert out.splitlines()[0] == "note: TODO stands once"
+    assert "30 s of CPU time, 300 MB of memory, 120 kB, no problem" in out
+    found.append("claims: no live claim")
+    code, out, _ = run(capsys, "chapter", "check", "ls03")
+    assert code == 1
+    assert "problem: claims: no live claim" in out
+    check_refused(capsys, "chapter", "check", "ls77", quoted=("ls77", "ls03"))
+
+
+def test_values_chapter_script(capsys, tmp_path):
+    out = tmp_path / "ls03.py"
+    assert run(capsys, "chapter", "script", "ls03", "--out", out)[0] == 0
+    assert "#   limsup:" in out.read_text("utf-8")
+    check_refused(capsys, "chapter", "script", "ls03", "--out", out, quoted=("there already",))
+
+
+def test_errors_chapter_new(capsys):
+    for words, quoted in [(("zz10",), ("zz", "ls, ws")), (("ls03",), ("ls03-mc-dropout",))]:
+        code, _, err = run(capsys, "chapter", "new", *words, "--title", "Trial")
+        assert code == 2
+        assert all(part in err for part in quoted)
+
+
+def test_errors_a_missing_extra_is_one_line(capsys, monkeypatch):
+    def refuse(folder):
+        raise ModuleNotFoundError("No module named 'nbformat'", name="nbformat")
+
+    monkeypatch.setattr("limsup_widgets.teach.listing.list_contents", refuse)
+    check_refused(capsys, "chapter", "list", quoted=("nbformat", "limsup[lab]"))
 
 
 def test_values_commands_are_wired(capsys, monkeypatch, tmp_path):

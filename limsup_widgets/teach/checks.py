@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from limsup_widgets.teach.claims import read_lines
 from limsup_widgets.teach.frontmatter import read_front_matter
 from limsup_widgets.teach.runner import MAX_BYTES, WIDGET
 
@@ -147,7 +149,7 @@ def clean_outputs(notebook: NotebookNode, name: str) -> list[str]:
 
 
 def claims(notebook: NotebookNode, name: str) -> list[str]:
-    """Claims are tagged and compared; a method chapter has at least one that is live."""
+    """Claims are tagged, compared and have names of their own; a method chapter has a live one."""
     found, printed = [], ""
     for number, cell in _code(notebook):
         if not re.search(r"\bclaim(_true)?\(", cell.source):
@@ -158,6 +160,8 @@ def claims(notebook: NotebookNode, name: str) -> list[str]:
             if tag not in _tags(cell)
         ]
         printed += _stdout(cell)
+    names = Counter(claim for _, claim, _ in read_lines(printed))
+    found += [f"{count} claims are named {n!r}" for n, count in names.items() if count > 1]
     if read_front_matter(notebook, name).is_method and "(live;" not in printed:
         found.append("no live claim")
     return found

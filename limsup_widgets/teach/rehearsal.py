@@ -108,9 +108,12 @@ steady=False"]
     """
     problems, notes = [], []
     for claim, (words, basis) in page.items():
-        other = again.get(claim, ("not made", ""))[0]
+        if claim not in again:
+            problems.append(f"claim {claim!r} is not made with {name}")
+            continue
+        other = again[claim][0]
         line = f"claim {claim!r}: {words}, but {other} with {name}"
-        if other == "not made" or (words != other and "deterministic" in basis):
+        if words != other and "deterministic" in basis:
             problems.append(f"{line}: what is no interval must not depend on the draw")
         elif words not in (other, "undecided"):
             problems.append(f"{line}: {REMEDY}")

@@ -91,6 +91,11 @@ CASES = [
     (checks.claims, retag("claim", "nbval-check-output"), "lacks the tag 'claim'"),
     (checks.claims, retag("claim", "claim"), "lacks the tag 'nbval-check-output'"),
     (checks.claims, drop("claim"), "no live claim"),
+    (
+        checks.claims,
+        output("claim", "stream", name="stdout", text="undecided: bounded (live; paired)\n"),
+        "2 claims are named 'bounded'",
+    ),
     (checks.solutions, drop("solution"), "no accepted solution"),
     (checks.solutions, retag("solution", "solution", "nbval-check-output"), "not folded"),
     (checks.solutions, drop("exercise"), "no exercise"),
