@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from overview import PAGE, write_overview
+
 from limsup_widgets.teach.contents import (
     chapter_table,
     gallery,
@@ -26,7 +28,9 @@ README = ROOT / "README.md"
 def write_book() -> None:
     """Table of contents, gallery, chapter table and thumbnails: made, not committed."""
     chapters = list_chapters(ROOT / "notebooks")
-    (BOOK / "_toc.yml").write_text(table_of_contents(chapters, "book/index", ROOT), "utf-8")
+    contents = table_of_contents(chapters, "book/index", ROOT, {"ws": f"book/{PAGE}"})
+    write_overview(BOOK)
+    (BOOK / "_toc.yml").write_text(contents, "utf-8")
     generated, thumbs = BOOK / "_generated", BOOK / "_static" / "thumbs"
     generated.mkdir(exist_ok=True)
     thumbs.mkdir(exist_ok=True)

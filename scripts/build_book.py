@@ -18,7 +18,9 @@ STRICT = ("-n", "-W", "--keep-going")
 def copy_sources(target: Path) -> None:
     """Copy what the book is made of, without hidden and generated files."""
     shutil.rmtree(target, ignore_errors=True)
-    ignored = shutil.ignore_patterns(".*", "__pycache__", "_generated", "thumbs", "_toc.yml")
+    ignored = shutil.ignore_patterns(
+        ".*", "__pycache__", "_generated", "thumbs", "_toc.yml", "overview", "weak-supervision.md"
+    )
     for name in SOURCES:
         shutil.copytree(ROOT / name, target / name, ignore=ignored)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from types import MappingProxyType
 
 import nbformat
 from PIL import Image
@@ -61,13 +63,27 @@ def gallery(chapters: Sequence[Chapter], beside: Path) -> str:
     return ":::::{grid} 1 2 2 3\n:gutter: 3\n\n" + "\n\n".join(cards) + "\n:::::\n"
 
 
-def table_of_contents(chapters: Sequence[Chapter], root: str, beside: Path) -> str:
-    """The book's ``_toc.yml``, one caption a part; paths are relative to ``beside``."""
+def table_of_contents(
+    chapters: Sequence[Chapter],
+    root: str,
+    beside: Path,
+    overviews: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """The book's ``_toc.yml``, one caption a part; paths are relative to ``beside``.
+
+    ``overviews`` names a page that opens a part.
+    """
     lines = ["format: jb-book", f"root: {root}", "parts:"]
     for part, members in groupby(chapters, key=lambda c: c.part):
-        lines += [f"  - caption: {PARTS.get(part, part)}", "    chapters:"]
+        # A JSON string is one in YAML, too: captions have colons.
+        lines += [f"  - caption: {_quoted(PARTS.get(part, part))}", "    chapters:"]
+        lines += [f"      - file: {overviews[part]}"] if part in overviews else []
         lines += [f"      - file: {_link(c, beside).removesuffix('.ipynb')}" for c in members]
     return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 def thumbnail(chapter: Chapter) -> bytes:
