@@ -150,9 +150,23 @@ def tidy(notebook: NotebookNode) -> None:
         cell.metadata.pop("lines_to_next_cell", None)
         _label_fold(cell)
         cell["id"] = _stable_id(cell.source, seen)
+        if "outputs" in cell:
+            cell.outputs = _joined(cell.outputs)
         for output in cell.get("outputs", ()):
             if "data" in output:
                 _tidy_output(cell, output)
+
+
+def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """One stream where one was printed: a busy machine sends it in pieces."""
+    joined: list[NotebookNode] = []
+    for output in outputs:
+        before = joined[-1] if joined else {}
+        if "name" in output and output.name == before.get("name"):
+            joined[-1] = NotebookNode(output, text=before["text"] + output.text)
+        else:
+            joined.append(output)
+    return joined
 
 
 def _label_fold(cell: NotebookNode) -> None:
@@ -237,7 +251,7 @@ def execute(
             probe = client.execute_cell(notebook.cells[-1], len(notebook.cells) - 1)
             notebook.cells.pop()
         verdicts = [json.loads(line) for line in told.read_text("utf-8").splitlines()]
-    seconds, memory = probe.outputs[0]["text"].split()
+    seconds, memory = "".join(output["text"] for output in probe.outputs).split()
     return float(seconds), int(memory), verdicts
 
 

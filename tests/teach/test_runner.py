@@ -128,3 +128,15 @@ def test_values_ids_survive_an_insertion():
     before.cells.insert(1, new_markdown_cell("new"))
     tidy(before)
     assert [before.cells[0].id, before.cells[2].id] == kept
+
+
+def test_values_a_line_in_pieces_is_one_stream():
+    pieces = [new_output("stream", name=n, text=t) for n, t in ("1a", "1b", "2c", "1d", "1\n")]
+    notebook = new_notebook(cells=[new_code_cell("a", outputs=pieces)])
+    tidy(notebook)
+    tidy(notebook)
+    assert [(o.name, o.text) for o in notebook.cells[0].outputs] == [
+        ("1", "ab"),
+        ("2", "c"),
+        ("1", "d\n"),
+    ]
