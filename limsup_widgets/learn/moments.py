@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from limsup_widgets.errors import LimsupError
 from limsup_widgets.learn.dropout import dropout_masks
 from limsup_widgets.learn.infer import evaluating, prepare
+from limsup_widgets.learn.passes import pass_batches
 
 
 @dataclass(frozen=True)
@@ -53,39 +53,19 @@ def mc_passes(model: nn.Module, x: Tensor, passes: int, seed: int = 0) -> Iterat
     batch = prepare(model, x)
     for number in range(passes):
         with evaluating(model), dropout_masks(model, seed, [number]):
-            prob = _cropped(model(batch), x)[0]
+            prob = model(batch)[..., : x.shape[-2], : x.shape[-1]].softmax(1)[0]
         yield prob
 
 
 def shared_passes(
-    model: nn.Module, x: Tensor, passes: int, seed: int = 0, batch: int = 1
+    model: nn.Module, x: Tensor, passes: int, seed: int = 0, batch: int | None = None
 ) -> Iterator[Tensor]:
     """The same posteriors, with everything before the first dropout run once.
 
-    A model that declares no ``prefix`` and ``suffix`` is run whole.
+    See :func:`~limsup_widgets.learn.passes.pass_batches`.
     """
-    head, tail = _split(model)
-    with evaluating(model):
-        features = head(prepare(model, x))
-    for start in range(0, passes, batch):
-        numbers = list(range(start, min(start + batch, passes)))
-        with evaluating(model), dropout_masks(model, seed, numbers):
-            copies = tuple(f.expand(len(numbers), *f.shape[1:]) for f in features)
-            prob = _cropped(tail(copies), x)
-        yield from prob
-
-
-Features = tuple[Tensor, ...]
-
-
-def _split(model: Any) -> tuple[Callable[[Tensor], Features], Callable[[Features], Tensor]]:
-    if hasattr(model, "prefix") and hasattr(model, "suffix"):
-        return model.prefix, model.suffix
-    return lambda x: (x,), lambda features: model(features[0])
-
-
-def _cropped(logits: Tensor, x: Tensor) -> Tensor:
-    return logits[..., : x.shape[-2], : x.shape[-1]].softmax(1)
+    for together in pass_batches(model, x, passes, seed, batch):
+        yield from together
 
 
 def moments_of(
@@ -98,7 +78,11 @@ def moments_of(
     count, first, second = 0, torch.zeros(()), torch.zeros(())
     for prob in passes:
         p = prob.double().cpu()
-        count, first, second = count + 1, first + p, second + p * p
+        if not count:
+            first, second = torch.zeros_like(p), torch.zeros_like(p)
+        count += 1
+        first.add_(p)
+        second.addcmul_(p, p)
         if progress is not None:
             progress(count)
     if not count:
@@ -115,7 +99,7 @@ def mc_moments(
     passes: int = 20,
     seed: int = 0,
     shared: bool = True,
-    batch: int = 1,
+    batch: int | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> Moments:
     r"""Posterior mean, aleatoric and epistemic uncertainty of ``x (C, H, W)``.
@@ -132,7 +116,7 @@ def mc_moments(
     shared
         Run what lies before the first dropout once (same numbers, less work).
     batch
-        Passes computed together.
+        Passes computed together; by default as many as suit the machine.
     progress
         Called with the number of passes done.
 

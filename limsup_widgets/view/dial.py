@@ -36,7 +36,7 @@ def draw_curves(axes: Axes, curves: Sequence[Curve], ceiling: Curve | None = Non
     """Mean and interval against minutes, each curve with its own colour and mark."""
     colours = class_palette(max(1, len(curves)))
     for k, one in enumerate(curves):
-        style = {"color": css(colours[k]), "marker": MARKS[k % len(MARKS)], "ms": 5}
+        style: dict[str, Any] = {"color": css(colours[k]), "marker": MARKS[k % len(MARKS)], "ms": 5}
         # A little apart, so that intervals at the same budget do not hide each other.
         x = one.x * 1.05 ** (k - (len(curves) - 1) / 2)
         axes.errorbar(x, one.mean, [one.mean - one.low, one.high - one.mean], label=one.name,

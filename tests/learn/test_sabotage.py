@@ -1,6 +1,6 @@
 """A deliberate fault in each method, and the ordinary check that must then turn red."""
 
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from itertools import count
 
@@ -17,7 +17,18 @@ from learn import (
     test_tune,
 )
 
-from limsup_widgets.learn import adapt, biomarker, crops, dropout, losses, moments, train, tune
+from limsup_widgets.learn import (
+    adapt,
+    biomarker,
+    crops,
+    dropout,
+    losses,
+    moments,
+    passes,
+    tape,
+    train,
+    tune,
+)
 
 cross_entropy, mask = losses.partial_cross_entropy, dropout.mask
 shared_passes, augmented_batch = moments.shared_passes, train.augmented_batch
@@ -42,11 +53,11 @@ def weights_of_the_first_class(mean, labels, **options):
     return uncertainty_weights(mean, np.minimum(labels, 1), **options)
 
 
-def dropout_off(model, seed, passes):
-    return nullcontext()
+def nothing_dropped(layer, index, shape, seed, number):
+    return torch.ones_like(mask(layer, index, shape, seed, number))
 
 
-def masks_not_shared(model, x, passes, seed=0, batch=1):
+def masks_not_shared(model, x, passes, seed=0, batch=None):
     return shared_passes(model, x, passes, seed + 1, batch)
 
 
@@ -61,7 +72,7 @@ def whole_model_in_train_mode(model):
         yield
 
 
-def nothing_shared(model, x, passes, seed=0, batch=1):
+def nothing_shared(model, x, passes, seed=0, batch=None):
     return moments.mc_passes(model, x, passes, seed)
 
 
@@ -143,10 +154,11 @@ FAULTS = [
     (tune, "set_tuning_mode", statistics_not_frozen, test_tune.check_frozen_statistics),
     (crops, "CropSampler", LabelsNotTurned, test_crops.check_alignment),
     (crops, "CropSampler", BlindCrops, test_crops.check_rare_class_is_met),
-    (moments, "dropout_masks", dropout_off, test_moments.check_passes_differ),
+    (dropout, "mask", nothing_dropped, test_moments.check_passes_differ),
+    (tape, "mask", nothing_dropped, test_moments.check_shared_is_naive),
     (moments, "shared_passes", masks_not_shared, test_moments.check_shared_is_naive),
     (dropout, "mask", mask_of_the_call, test_moments.check_shared_is_naive),
-    (moments, "evaluating", whole_model_in_train_mode, test_moments.check_untouched),
+    (passes, "evaluating", whole_model_in_train_mode, test_moments.check_untouched),
     (moments, "evaluating", whole_model_in_train_mode, test_moments.check_pass_by_hand),
     (moments, "shared_passes", nothing_shared, test_moments.check_prefix_runs_once),
     (moments, "moments_of", sample_variance, THREE_PASSES),
