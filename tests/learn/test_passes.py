@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from limsup_widgets.errors import LimsupError
+from limsup_widgets.learn import dropout, tape
 from limsup_widgets.learn.moments import mc_passes
 from limsup_widgets.learn.passes import pass_batches
 from limsup_widgets.learn.unet import PLACES, UNet
@@ -188,6 +189,13 @@ def test_values_norms_are_folded_and_skips_run_once():
     model = seeded(lambda: UNet(widths=(4, 6, 8, 8), p_drop=0.3, dropout_at=["half"]))
     # mask, reduce, enlarge, convolution, relu, convolution, relu, head
     assert said(model).startswith("8 of ")
+
+
+def test_values_a_wrong_replay_is_noticed(monkeypatch):
+    model = seeded(Joined)
+    monkeypatch.setattr(tape, "mask", lambda *arguments: torch.ones_like(dropout.mask(*arguments)))
+    torch.testing.assert_close(ours(model, batch=1)[1:], naive(model)[1:], atol=1e-5, rtol=0)
+    assert said(model).endswith("differs from one of the whole network")
 
 
 def test_values_new_weights_are_seen():

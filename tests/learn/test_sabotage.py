@@ -25,7 +25,6 @@ from limsup_widgets.learn import (
     losses,
     moments,
     passes,
-    tape,
     train,
     tune,
 )
@@ -155,7 +154,6 @@ FAULTS = [
     (crops, "CropSampler", LabelsNotTurned, test_crops.check_alignment),
     (crops, "CropSampler", BlindCrops, test_crops.check_rare_class_is_met),
     (dropout, "mask", nothing_dropped, test_moments.check_passes_differ),
-    (tape, "mask", nothing_dropped, test_moments.check_shared_is_naive),
     (moments, "shared_passes", masks_not_shared, test_moments.check_shared_is_naive),
     (dropout, "mask", mask_of_the_call, test_moments.check_shared_is_naive),
     (passes, "evaluating", whole_model_in_train_mode, test_moments.check_untouched),
