@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from weakref import WeakKeyDictionary
 
 import torch
@@ -17,7 +18,9 @@ BUDGET = {"cpu": 16 * 2**20, "cuda": 2**30}
 """Bytes of one map of all passes that run together; small ones suit a CPU's cache."""
 CHANNELS = 16
 TOLERANCE = 1e-4
-_CHECKED: WeakKeyDictionary[nn.Module, set[tuple[int, ...]]] = WeakKeyDictionary()
+RECORDED = 2
+"""Passes of the recording: with two, a network that mixes passes gives itself away."""
+_CHECKED: WeakKeyDictionary[nn.Module, dict[tuple[int, ...], int]] = WeakKeyDictionary()
 Say = Callable[[str], object]
 
 
@@ -50,8 +53,8 @@ def pass_batches(
     image = prepare(model, x)
     if image.ndim == 4:
         image = image.contiguous(memory_format=torch.channels_last)
-    count = _even(passes, batch or fitting(image[0]))
-    for probabilities in _shared_or_whole(model, image, passes, seed, count, say or (lambda _: 0)):
+    most = min(passes, batch or fitting(image[0]))
+    for probabilities in _shared_or_whole(model, image, passes, seed, most, say or (lambda _: 0)):
         yield probabilities[..., : x.shape[-2], : x.shape[-1]]
 
 
@@ -67,66 +70,60 @@ def fitting(x: Tensor) -> int:
     return max(1, budget // (4 * CHANNELS * x[0].numel()))
 
 
-def _even(passes: int, most: int) -> int:
-    """The batch from half of ``most`` to ``most`` that computes the fewest superfluous passes."""
-    most = min(most, passes)
-    return min(range((most + 1) // 2, most + 1), key=lambda b: (-(-passes // b) * b, -b))
+Run = Callable[[int, int], Tensor]
+"""Posteriors ``(B, K, *S)`` of B passes: number of the first, B."""
 
 
 def _shared_or_whole(
-    model: nn.Module, image: Tensor, passes: int, seed: int, count: int, say: Say
+    model: nn.Module, image: Tensor, passes: int, seed: int, most: int, say: Say
 ) -> Iterator[Tensor]:
     try:
-        first, more = _recorded(model, image, seed, count, say)
+        first, run, most = _recorded(model, image, seed, most, say)
     except Unrepeatable as reason:
         say(f"the whole network in every pass: {reason}")
-        first, more = None, _whole(model, image, seed, count)
-    for start in range(0, passes, count):
-        made = first if start == 0 and first is not None else more(start)
-        yield made[: passes - start]
+        first, run = image[:0], partial(_whole, model, image, seed)
+    if len(first):
+        yield first
+    for start in range(len(first), passes, most):
+        yield run(start, most)[: passes - start]
 
 
-def _numbers(start: int, count: int) -> list[int]:
-    return list(range(start, start + count))
-
-
-def _whole(model: nn.Module, image: Tensor, seed: int, count: int) -> Callable[[int], Tensor]:
-    def run(start: int) -> Tensor:
-        rows = []
-        for number in _numbers(start, count):
-            with evaluating(model), dropout_masks(model, seed, [number]):
-                rows.append(model(image).softmax(1))
-        return torch.cat(rows)
-
-    return run
+def _whole(model: nn.Module, image: Tensor, seed: int, start: int, count: int) -> Tensor:
+    rows = []
+    for number in range(start, start + count):
+        with evaluating(model), dropout_masks(model, seed, [number]):
+            rows.append(model(image).softmax(1))
+    return torch.cat(rows)
 
 
 def _recorded(
-    model: nn.Module, image: Tensor, seed: int, count: int, say: Say
-) -> tuple[Tensor, Callable[[int], Tensor]]:
-    """The first batch, and a function from the first pass of another batch to its posteriors."""
+    model: nn.Module, image: Tensor, seed: int, most: int, say: Say
+) -> tuple[Tensor, Run, int]:
+    """Posteriors of the recorded passes, how to run others, and how many at once."""
+    few = min(RECORDED, most)
     with evaluating(model):
-        tape, logits = _record(model, image, seed, count)
+        tape, logits = _record(model, image, seed, few)
         output = tape.slot(logits)
         steps = shorten(tape.steps, output)
-        shapes = tape.dropped
+    layers = live_dropouts(model)
 
-    def run(start: int) -> Tensor:
-        layers = live_dropouts(model)
-        numbers = _numbers(start, count)
-        masks = {i: layer_masks(layers[i], i, like, seed, numbers) for i, like in shapes.items()}
+    def run(start: int, count: int) -> Tensor:
+        numbers = range(start, start + count)
+        masks = {
+            i: layer_masks(layers[i], i, like, seed, numbers) for i, like in tape.dropped.items()
+        }
         with torch.no_grad():
             return replay(steps, tape.size, output, masks).softmax(1)
 
-    _check_once(model, image, seed, count, run)
+    count = _checked(model, image, seed, (most, few), run)
     say(f"{len(steps)} of {tape.calls} calls are repeated, the others run once")
-    return logits.softmax(1), run
+    return logits.softmax(1), run, count
 
 
 def _record(model: nn.Module, image: Tensor, seed: int, count: int) -> tuple[Tape, Tensor]:
     """Record a batch; what fails with a batch behind the first dropout cannot be repeated."""
     try:
-        with recording(model, seed, _numbers(0, count)) as tape:
+        with recording(model, seed, range(count)) as tape:
             logits = model(image)
     except RuntimeError as error:
         if isinstance(error, torch.OutOfMemoryError):
@@ -137,18 +134,28 @@ def _record(model: nn.Module, image: Tensor, seed: int, count: int) -> tuple[Tap
     return tape, logits
 
 
-def _check_once(
-    model: nn.Module, image: Tensor, seed: int, count: int, run: Callable[[int], Tensor]
-) -> None:
-    """Compare the last pass of a batch with the whole network, once per model and shapes.
+def _checked(model: nn.Module, image: Tensor, seed: int, counts: tuple[int, int], run: Run) -> int:
+    """The first of ``counts`` with which a replay equals the whole network.
 
-    The last, since a network that mixes the entries of a batch may leave the first one right.
+    Looked at once per model and shapes, on the last pass of a batch, as a network that mixes the
+    entries of a batch may leave the first one right. One that has its batch size built in works
+    with the recorded one alone.
     """
-    done = _CHECKED.setdefault(model, set())
-    key = (count, *image.shape)
-    if key in done:
-        return
-    expected, found = _whole(model, image, seed, 1)(count - 1), run(0)[-1:]
-    if not torch.allclose(expected, found, atol=TOLERANCE, rtol=0):
+    known = _CHECKED.setdefault(model, {})
+    key = (*counts, *image.shape)
+    if key not in known:
+        known[key] = next((c for c in counts if _same(model, image, seed, c, run)), 0)
+    if not known[key]:
         raise Unrepeatable("a repeated pass differs from one of the whole network")
-    done.add(key)
+    return known[key]
+
+
+def _same(model: nn.Module, image: Tensor, seed: int, count: int, run: Run) -> bool:
+    try:
+        found = run(0, count)
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        return False
+    expected = _whole(model, image, seed, count - 1, 1)
+    return len(found) == count and torch.allclose(found[-1:], expected, atol=TOLERANCE, rtol=0)

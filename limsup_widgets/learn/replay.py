@@ -83,7 +83,7 @@ def _without_joins(steps: Sequence[Step], single: Mapping[int, Step]) -> list[St
     short, gone = [], set()
     for step in steps:
         join = _source(step, single) if step.call in CONVOLUTIONS else None
-        split = _split(step, join) if join is not None and join.call in JOINS else None
+        split = _split(step, join) if join is not None and join.call in JOINS.values() else None
         if split is not None:
             gone.add(id(join))
         short.append(split or step)

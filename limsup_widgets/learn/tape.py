@@ -21,12 +21,24 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from limsup_widgets.learn.dropout import live_dropouts, mask
 
-JOINS = (torch.cat, torch.concat, torch.concatenate)
 READS = ("item", "tolist", "numpy", "__bool__", "__float__", "__int__", "__index__", "__array__")
 
 
 class Unrepeatable(Exception):
     """The network does something that a recording cannot repeat; the message says what."""
+
+
+def _join(
+    call: Callable[..., Tensor], tensors: Sequence[Tensor], *args: Any, **kwargs: Any
+) -> Tensor:
+    """Join tensors of which some are shared by all passes: joining does not broadcast."""
+    passes = max(t.shape[0] for t in tensors)
+    wide = [t.expand(passes, *t.shape[1:]) if t.shape[0] == 1 else t for t in tensors]
+    return call(wide, *args, **kwargs)
+
+
+JOINS = {call: partial(_join, call) for call in (torch.cat, torch.concat, torch.concatenate)}
+"""What a call that joins is recorded as."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +70,7 @@ class Step:
 
 
 class Tape(TorchFunctionMode):
-    """Writes down the calls that depend on dropout, for ``passes`` passes as one batch.
+    """Writes down the calls that depend on dropout, of a few passes as one batch.
 
     Attributes
     ----------
@@ -70,9 +82,9 @@ class Tape(TorchFunctionMode):
         For each dropout layer that was met, an output of it (any pass).
     """
 
-    def __init__(self, passes: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.passes, self.calls = passes, 0
+        self.calls = 0
         self.steps: list[Step] = []
         self.dropped: dict[int, Tensor] = {}
         self._changing: list[Tensor] = []
@@ -109,8 +121,8 @@ class Tape(TorchFunctionMode):
         self.calls += 1
         kwargs = kwargs or {}
         changing = any(self._changes(value) for value in tree_leaves((args, kwargs)))
-        if changing and func in JOINS:
-            args, kwargs = tree_map(self._widened, (args, kwargs))
+        if changing:
+            func = JOINS.get(func, func)
         noted = self._noted((args, kwargs)) if changing else None
         result = func(*args, **kwargs)
         self.check()
@@ -156,12 +168,6 @@ class Tape(TorchFunctionMode):
 
         return tree_map(note, arguments)
 
-    def _widened(self, value: Any) -> Any:
-        """A shared tensor seen once per pass, since joining does not broadcast."""
-        if not isinstance(value, Tensor) or self._changes(value) or value.shape[0] != 1:
-            return value
-        return value.expand(self.passes, *value.shape[1:])
-
 
 def layer_masks(
     layer: nn.Module, index: int, like: Tensor, seed: int, passes: Sequence[int]
@@ -173,7 +179,7 @@ def layer_masks(
 @contextmanager
 def recording(model: nn.Module, seed: int, passes: Sequence[int]) -> Iterator[Tape]:
     """Inside, one call of the model on an image ``(1, C, …)`` runs ``passes`` and records them."""
-    tape = Tape(len(passes))
+    tape = Tape()
 
     def hook(index: int, layer: nn.Module, _: object, out: Tensor) -> Tensor:
         with torch._C.DisableTorchFunction():
