@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from limsup_widgets.learn.dropout import dropout_masks, live_dropouts
+from limsup_widgets.learn.moments import mc_moments
 from limsup_widgets.learn.passes import pass_batches
 from limsup_widgets.learn.weights import load_u0
 
@@ -61,13 +62,8 @@ def repeated(model: nn.Module, x: Tensor, passes: int, most: int = 10) -> tuple[
 
 def ours(model: nn.Module, x: Tensor, passes: int) -> tuple[Tensor, Tensor]:
     """Shared prefix, split skips, folded norms, two running sums."""
-    count, first, second = 0, 0.0, 0.0
-    for batch in pass_batches(model, x, passes):
-        count += len(batch)
-        first = first + batch.double().sum(0)
-        second = second + batch.double().square().sum(0)
-    mean = first / count
-    return mean.float(), (second / count - mean**2).float()
+    moments = mc_moments(model, x, passes)
+    return torch.from_numpy(moments.mean), torch.from_numpy(moments.epistemic)
 
 
 def ours_whole(model: nn.Module, x: Tensor, passes: int) -> tuple[Tensor, Tensor]:

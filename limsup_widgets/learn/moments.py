@@ -77,7 +77,7 @@ def moments_of(
     """
     count, first, second = 0, torch.zeros(()), torch.zeros(())
     for prob in passes:
-        p = prob.double().cpu()
+        p = prob.double()
         if not count:
             first, second = torch.zeros_like(p), torch.zeros_like(p)
         count += 1
@@ -89,7 +89,7 @@ def moments_of(
         raise LimsupError("passes", got=0, expected="at least 1")
     m1, m2 = first / count, second / count
     parts = (m1, (m1 - m2).clamp_min(0), (m2 - m1 * m1).clamp_min(0))
-    mean, aleatoric, epistemic = (part.float().numpy() for part in parts)
+    mean, aleatoric, epistemic = (part.float().cpu().numpy() for part in parts)
     return Moments(mean, aleatoric, epistemic, count)
 
 
