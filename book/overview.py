@@ -111,7 +111,7 @@ def kinds_of(study: Result, methods: Sequence[str]) -> list[str]:
 def family_figure(study: Result, methods: Sequence[str]) -> Figure:
     """One panel per kind of label: the methods, the control, and full supervision."""
     kinds = kinds_of(study, methods)
-    figure = Figure(figsize=(4.6 * len(kinds), 3.2), layout="constrained")
+    figure = Figure(figsize=(max(5.4, 4.4 * len(kinds)), 3.6), layout="constrained")
     panels = figure.subplots(1, len(kinds), squeeze=False, sharey=True)[0]
     ceiling = curve(select(study.rows, method=CEILING, noise=0.0), f"{CEILING}, same minutes")
     for axes, kind in zip(panels, kinds, strict=True):
@@ -120,7 +120,8 @@ def family_figure(study: Result, methods: Sequence[str]) -> Figure:
         drawn = [curve(_widest(study, name, where), name) for name in names]
         draw_curves(axes, [one for one in drawn if len(one.x)], ceiling)
         axes.set_title(KINDS.get(kind, f"{kind}s"), fontsize=10)
-        axes.legend(fontsize=7, loc="lower right")
+    handles = panels[0].get_legend_handles_labels()
+    figure.legend(*handles, fontsize=8, loc="outside lower center", ncols=3)
     return figure
 
 

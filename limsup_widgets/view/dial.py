@@ -39,11 +39,11 @@ def draw_curves(axes: Axes, curves: Sequence[Curve], ceiling: Curve | None = Non
         style: dict[str, Any] = {"color": css(colours[k]), "marker": MARKS[k % len(MARKS)], "ms": 5}
         # A little apart, so that intervals at the same budget do not hide each other.
         x = one.x * 1.05 ** (k - (len(curves) - 1) / 2)
-        axes.errorbar(x, one.mean, [one.mean - one.low, one.high - one.mean], label=one.name,
-                      lw=1.2, capsize=2, **style)  # fmt: skip
+        spread = [one.mean - one.low, one.high - one.mean]
+        axes.errorbar(x, one.mean, spread, label=one.name, lw=1.2, capsize=2, **style)
     if ceiling is not None and len(ceiling.x):
         axes.plot(ceiling.x, ceiling.mean, "--", color=CEILING, lw=1.2, label=ceiling.name)
-    axes.set(xlabel="minutes of an annotator", ylabel="Dice", xscale="log")
+    axes.set(xlabel="minutes of an annotator", ylabel="Dice", xscale="log", ylim=(0, 1))
     ticks = sorted({float(x) for one in curves for x in one.x})
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
@@ -74,7 +74,7 @@ def dial_figure(
         The dial; see :func:`~limsup_widgets.data.supervision.supervise`.
     """
     seen = _supervised(masks, kind, minutes, unlabelled, noise)
-    figure = Figure(figsize=(7.6, 3.1), layout="constrained")
+    figure = Figure(figsize=(7.6, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.6])
     _draw_label(left, images, masks, seen)
     curves = curves_at(rows, methods, kind, unlabelled, noise)
@@ -82,7 +82,8 @@ def dial_figure(
     right.axvline(minutes, color=CEILING, lw=0.8, ls=":")
     right.set_title(f"{unlabelled} unlabelled images, label noise {noise:g}", fontsize=9)
     if curves:
-        right.legend(fontsize=7.5, loc="lower right")
+        handles = right.get_legend_handles_labels()
+        figure.legend(*handles, fontsize=7.5, ncols=3, loc="outside lower right")
     else:
         right.text(0.5, 0.5, "not in the stored study", ha="center", transform=right.transAxes)
     return figure
@@ -119,9 +120,8 @@ def describe_dial(
         f"{one.name} {one.mean[-1]:.2f}"
         for one in curves_at(rows, methods, kind, unlabelled, noise)
     ]
-    bought = f"{minutes:g} minutes buy no image" if seen is None else (
-        f"{minutes:g} minutes buy {len(seen.labelled)} images"
-    )  # fmt: skip
+    count = "no image" if seen is None else f"{len(seen.labelled)} images"
+    bought = f"{minutes:g} minutes buy {count}"
     most = f"Dice at the largest budget: {', '.join(told)}" if told else "no stored result"
     return f"Kind {kind}: {bought}, {unlabelled} unlabelled, noise {noise:g}. {most}."
 

@@ -29,8 +29,8 @@ POSITION = {"kind": "scribble", "minutes": 4, "unlabelled": 8, "noise": 0.2}
 
 
 def texts(figure):
-    axes = figure.axes[1]
-    return [text.get_text() for text in axes.get_legend().get_texts()]
+    (legend,) = figure.legends
+    return [text.get_text() for text in legend.get_texts()]
 
 
 def test_values_curves_of_the_position():
