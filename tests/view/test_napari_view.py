@@ -49,7 +49,7 @@ def at(view, row: float, column: float):
     """Where a pixel lies on the canvas, from the camera."""
     from qtpy.QtCore import QPoint
 
-    camera, widget = view.viewer.camera, canvas(view)
+    camera, widget = view.viewer.scene.camera, canvas(view)
     y, x = np.array([row, column]) * view.layers.image.scale[-2:] - np.array(camera.center[-2:])
     return QPoint(
         round(widget.width() / 2 + x * camera.zoom), round(widget.height() / 2 + y * camera.zoom)
