@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from limsup_widgets.teach.answers import is_number
 from limsup_widgets.teach.chapters import SHARED_TAGS, load_cells
 from limsup_widgets.teach.exercises import Exercise, judge, own_registry, registered
 
@@ -30,7 +31,8 @@ def exercise_problems(path: Path) -> list[str]:
     """What is wrong with the exercises of one notebook, in words.
 
     Runs the cells tagged ``imports``, ``method`` and ``exercise``. Each registered answer must be
-    accepted, each misconception told its own sentence, each nonsense one sentence.
+    accepted, also as text, percentage, list or array; each misconception told its own sentence,
+    each nonsense one sentence.
     """
     with own_registry():
         with contextlib.redirect_stdout(io.StringIO()) as printed:
@@ -53,7 +55,30 @@ def _problems(each: Exercise, path: Path) -> list[str]:
         told = judge(each.id, _handed_in(each, wrong.example))
         if told.right or told.says != wrong.says:
             found.append(f"wrong answer {wrong.example!r} is told {told.says!r}")
-    return found + _nonsense(each)
+    return found + _other_writings(each) + _nonsense(each)
+
+
+def _other_writings(each: Exercise) -> list[str]:
+    """A right answer is right as text, as a percentage, as a list and as an array, too."""
+    return [
+        f"its own answer is not accepted as {writing!r}"
+        for writing in _writings(each)
+        if not judge(each.id, writing).right
+    ]
+
+
+def _writings(each: Exercise) -> list[Any]:
+    answer = each.answer
+    if each.cases:
+        return []
+    if isinstance(answer, str):
+        return [f" {answer.upper()} "]
+    if isinstance(answer, bool | np.bool_):
+        return [str(answer), "yes" if answer else "no"]
+    if is_number(answer):
+        number = float(answer)
+        return [repr(number), str(number).replace(".", ","), f"{100 * number!r} %", [number]]
+    return [np.asarray(answer).tolist(), tuple(np.asarray(answer).tolist()), np.asarray(answer)]
 
 
 def _nonsense(each: Exercise) -> list[str]:
