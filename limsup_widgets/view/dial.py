@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DIALS = ("kind", "minutes", "unlabelled", "noise")
+PLACE = ("kind", "unlabelled", "noise")
 LABELS = {
     "kind": "Kind of label",
     "minutes": "Minutes of an annotator",
@@ -165,8 +166,11 @@ def supervision_dial(
         known = ", ".join(map(str, levels(rows, "method")))
         raise LimsupError("methods of the dial", got=list(methods), expected=known)
     options = {name: levels(own, name) for name in DIALS}
+    start = {name: values[0] for name, values in options.items()}
+    # With the pool, since most methods are there to use it, and studies vary the rest around it.
+    start |= {"kind": kind or start["kind"], "unlabelled": options["unlabelled"][-1]}
     controls = {
-        name: Choice(LABELS[name], values, start=kind if name == "kind" else None)
+        name: Choice(LABELS[name], values, start[name])
         for name, values in options.items()
         if len(values) > 1
     }
@@ -174,26 +178,30 @@ def supervision_dial(
     return ChapterWidget(
         partial(dial_figure, images, masks, rows, methods, **fixed),
         controls,
-        _sheet(options, controls, kind),
+        [{k: state[k] for k in controls} for state in _sheet(rows, methods, options, start)],
         partial(describe_dial, masks, rows, methods, **fixed),
     )
 
 
 def _sheet(
-    options: Mapping[str, Sequence[Any]], controls: Mapping[str, Choice], kind: str | None
+    rows: Rows,
+    methods: Sequence[str],
+    options: Mapping[str, Sequence[Any]],
+    start: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
-    """Four positions: the start, the largest budget, and one turn of each other dial."""
-    first = kind or options["kind"][0]
-    start = {"kind": first, "minutes": options["minutes"][0]}
-    states: list[dict[str, Any]] = [start, {**start, "minutes": options["minutes"][-1]}]
-    for name in ("noise", "unlabelled", "kind"):
-        value = next((v for v in reversed(options[name]) if v != start.get(name)), None)
-        if value is not None:
-            states.append({**start, "minutes": options["minutes"][-1], name: value})
-    # A study with few positions shows a budget in between, then its start again.
-    states += [{**start, "minutes": m} for m in options["minutes"][1:-1]]
-    kept = [{k: v for k, v in state.items() if k in controls} for state in states]
-    return (kept * 4)[:4]
+    """Four positions that the study has: the start, the largest budget, turns of other dials."""
+    full = {**start, "minutes": options["minutes"][-1]}
+    turned = [
+        {**full, name: value}
+        for name in ("noise", "kind", "unlabelled")
+        for value in options[name]
+        if value != full[name]
+    ]
+    between = [{**start, "minutes": minutes} for minutes in options["minutes"][1:-1]]
+    states = [dict(start), full, *turned, *between]
+    drawn = [s for s in states if curves_at(rows, methods, *(s[k] for k in PLACE))]
+    # A study with few positions shows them again.
+    return (drawn * 4)[:4]
 
 
 def _supervised(
