@@ -90,6 +90,7 @@ def facts(study: Result) -> dict[str, object]:
         "seeds": len({row["seed"] for row in study.rows}),
         "signs": ", ".join(f"{sign} {word}" for word, sign in SIGNS.items()),
         "table": which_when(table),
+        "needs": what_they_need(table),
         "recommendation": recommendation(table),
         "noise": f"{noise:g}",
         "radius": f"{RADIUS * noise:g}",
@@ -162,17 +163,38 @@ def comparisons(study: Result, method: str, noise: float) -> list[Comparison]:
 
 
 def which_when(table: dict[str, list[Comparison]]) -> str:
-    """One row a method, one column a situation, verdicts from the intervals."""
-    columns = list(dict.fromkeys(c.situation[:2] for found in table.values() for c in found))
-    places = [f"{KINDS[kind]}, {minutes:g} min" for kind, minutes in columns]
-    head = ["method", "chapter", "what it needs", *places, "in all"]
-    rows = [head, ["---"] * len(head)]
-    for method, found in table.items():
-        chapter, needs = TAUGHT[method]
-        cells = {c.situation[:2]: c.short for c in found}
-        told = [cells.get(column, "–") for column in columns]
-        rows.append([method, f"[{chapter}]({link(chapter)})", needs, *told, tally(found)])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    """One table a kind of label: a row a method, a column a budget, verdicts from intervals."""
+    kinds = list(dict.fromkeys(c.situation[0] for found in table.values() for c in found))
+    return "\n\n".join(
+        f"**{KINDS[kind].capitalize()}**\n\n{of_kind(table, kind)}" for kind in kinds
+    )
+
+
+def of_kind(table: dict[str, list[Comparison]], kind: str) -> str:
+    """The table of one kind of label."""
+    known = {m: [c for c in found if c.situation[0] == kind] for m, found in table.items()}
+    known = {method: found for method, found in known.items() if found}
+    minutes = list(dict.fromkeys(c.situation[1] for found in known.values() for c in found))
+    rows = [["method", "chapter", *(f"{m:g} min" for m in minutes)]]
+    for method, found in known.items():
+        cells = {c.situation[1]: c.short for c in found}
+        chapter = TAUGHT[method][0]
+        told = [cells.get(m, "–") for m in minutes]
+        rows.append([method, f"[{chapter}]({link(chapter)})", *told])
+    return as_table(rows)
+
+
+def what_they_need(table: dict[str, list[Comparison]]) -> str:
+    """What a method has to be told, and how often its verdicts fell which way."""
+    rows = [["method", "what it needs", "in all situations"]]
+    rows += [[method, TAUGHT[method][1], tally(found)] for method, found in table.items()]
+    return as_table(rows)
+
+
+def as_table(rows: Sequence[Sequence[str]]) -> str:
+    """Markdown table; the first row is its head."""
+    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def recommendation(table: dict[str, list[Comparison]]) -> str:
@@ -186,7 +208,7 @@ def recommendation(table: dict[str, list[Comparison]]) -> str:
         where = f"**{situation[1]:g} minutes of {KINDS[situation[0]]}:**"
         sure = sorted((c for c in found if c.words == "better"), key=lambda c: -c.difference)
         if not sure:
-            lines.append(f"- {where} no term beat partial cross-entropy; leave it alone.")
+            lines.append(f"- {where} no term beat partial cross-entropy for sure.")
             continue
         told = "; ".join(
             f"{c.method} {100 * c.difference:+.1f} (to {c.dice:.2f})" for c in sure[:3]
@@ -198,12 +220,12 @@ def recommendation(table: dict[str, list[Comparison]]) -> str:
 
 def noise_table(study: Result, noise: float) -> str:
     """Verdicts with clean and with noisy labels, methods that were run with both."""
-    rows = [["method", "clean labels", "noisy labels"], ["---"] * 3]
+    rows = [["method", "clean labels", "noisy labels"]]
     for method in (m for m in levels(study.rows, "method") if m != CONTROL):
         clean, spoilt = (comparisons(study, method, n) for n in (0.0, noise))
         if clean and spoilt:
             rows.append([method, tally(clean), tally(spoilt)])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return as_table(rows)
 
 
 def link(id: str) -> str:
