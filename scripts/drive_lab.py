@@ -106,17 +106,19 @@ def run_all(page: Any, address: str) -> None:
 
 
 def move_all(page: Any, box: Any) -> int:
-    """Move every control of one widget by its own means; return how many there were."""
+    """Move every control of one widget by its own means, and back; return how many there were."""
     menus, handles = box.locator("select"), box.locator(".noUi-handle")
     for number in range(menus.count()):
         menu = menus.nth(number)
         chosen = menu.evaluate("menu => menu.selectedIndex")
-        after_change(page, box, lambda m=menu, c=chosen: m.select_option(index=0 if c else 1))
+        for index in (0 if chosen else 1, chosen):
+            after_change(page, box, lambda m=menu, i=index: m.select_option(index=i))
     for number in range(handles.count()):
         handle = handles.nth(number)
         high = handle.get_attribute("aria-valuenow") == handle.get_attribute("aria-valuemax")
-        key = "ArrowLeft" if high else "ArrowRight"
-        after_change(page, box, lambda h=handle, k=key: h.press(k))
+        keys = ["ArrowRight", "ArrowLeft"]
+        for key in reversed(keys) if high else keys:
+            after_change(page, box, lambda h=handle, k=key: h.press(k))
     return int(menus.count() + handles.count())
 
 
