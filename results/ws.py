@@ -165,7 +165,7 @@ def objective(term: Term | None, weight: float, setting: Setting) -> Objective:
     return total
 
 
-def setting_of(seen: Supervision, train: Toy) -> Setting:
+def setting_of(seen: Supervision) -> Setting:
     """Priors from an atlas of twelve dense masks that are in no other set."""
     atlas = blobs(12, 9000, **HARD).masks
     shares = (atlas == 2).mean((1, 2))
@@ -231,7 +231,7 @@ def run(method: str, kind: str, minutes: float, pool: int, noise: float, seed: i
     labels = cam_labels(train, seen, seed) if method == CAM else seen.labels
     term = (TERMS | SIZE_TERMS).get(method)
     weight = WEIGHT.get(method, 0.0) if weight is None else weight
-    goal = objective(term, weight, setting_of(seen, train))
+    goal = objective(term, weight, setting_of(seen))
     options = {"labelled": seen.labelled, "pool": seen.pool if term else (), "seed": seed}
     net = train_weakly(tiny_net(seed), train.images, labels, goal, steps=STEPS, **options)
     return {
@@ -255,13 +255,13 @@ def timed(job: tuple) -> tuple[Row | None, float]:
 
 def jobs() -> list[tuple]:
     """Every row of the study."""
-    pixel, levels = ("point", "scribble"), (MINUTES, SEEDS)
+    pixel = ("point", "scribble")
     all_arms = product((PLAIN, *TERMS), pixel, MINUTES, (POOL,), (0.0,), SEEDS)
     sized = product((PLAIN, *SIZE_TERMS), ("point+size",), MINUTES, (POOL,), (0.0,), SEEDS)
     alone = product(VARIED, pixel, MINUTES, (0,), (0.0,), SEEDS)
     spoilt = product(VARIED, pixel, MINUTES, (POOL,), (NOISE,), SEEDS)
-    full = product((FULL,), ("dense",), levels[0], (0,), (0.0, NOISE), levels[1])
-    tags = product((CAM,), ("tag",), levels[0], (0,), (0.0, NOISE), levels[1])
+    full = product((FULL,), ("dense",), MINUTES, (0,), (0.0, NOISE), SEEDS)
+    tags = product((CAM,), ("tag",), MINUTES, (0,), (0.0, NOISE), SEEDS)
     return [*all_arms, *sized, *alone, *spoilt, *full, *tags]
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from limsup_widgets.errors import LimsupError
+from limsup_widgets.learn.sizes import ratio_loss
 
 FLOOR = 1e-6
 
@@ -69,9 +70,7 @@ def proportion_kl(q: Tensor, p: Tensor, floor: float = FLOOR) -> Tensor:
     >>> round(abs(proportion_kl(q, q).item()), 3), round(proportion_kl(q, 1 - q).item(), 3)
     (0.0, 3.516)
     """
-    p = p.clamp(floor, 1 - floor)
-    cross = -(torch.xlogy(q, p) + torch.xlogy(1 - q, 1 - p))
-    return (cross + torch.xlogy(q, q) + torch.xlogy(1 - q, 1 - q)).sum()
+    return ratio_loss(p.clamp(floor, 1 - floor), q, "forward").sum()
 
 
 class DualProportion(nn.Module):

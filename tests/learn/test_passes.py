@@ -20,6 +20,9 @@ def seeded(make):
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0
+            # A fresh norm scales by 1 and adds 0: forgetting either would not show.
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias)
     with torch.no_grad():
         model(torch.randn(4, 3, 32, 40))
     return model.eval()
