@@ -2,11 +2,12 @@
 VENV ?= .venv
 PYTHON ?=
 STAGES ?=
+BENCHMARKS ?=
 ALL := lab napari book dev
 as_root = $(if $(filter 0,$(shell id -u)),--allow-root)
 bootstrap = PYTHON="$(PYTHON)" sh scripts/bootstrap.sh $(VENV)
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test install-test book handout clean
+.PHONY: help demo lab test install-test bench book handout clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' Makefile \
@@ -29,6 +30,9 @@ test: install-test  ## lint, types, import rules, all tests, chapters, book, lin
 install-test:  ## install what `make test` needs; afterwards it needs no network
 	@$(bootstrap) $(ALL)
 	@$(VENV)/bin/python scripts/system_packages.py
+
+bench: install-test  ## speed against the usual ways, and against the last records
+	@$(VENV)/bin/python benchmarks/run.py $(BENCHMARKS)
 
 book:  ## build the site in build/book/
 	@$(bootstrap) $(ALL)
