@@ -1,11 +1,118 @@
-"""Whole strokes that test and never teach."""
+"""Whole strokes that test and never teach, and what is decided with them."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from limsup_widgets.data.strokes import Stroke
+from limsup_widgets.errors import LimsupError
+
+EVERY = 4
+"""Of the strokes of a class every fourth one tests, the others teach."""
+ENOUGH = 4
+"""Strokes that have to be held out before anything is decided by them."""
+CODES = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Scribbles of a case in two parts.
+
+    Attributes
+    ----------
+    teach, test
+        Codes ``(H, W)`` of each image, 0 where nothing is; no pixel has both.
+    strokes
+        How many held-out strokes still have a pixel.
+    """
+
+    teach: list[NDArray[np.uint8]]
+    test: list[NDArray[np.uint8]]
+    strokes: int
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are held-out strokes enough, of two classes at least."""
+        tested = np.unique(np.concatenate([np.unique(y) for y in self.test] or [[0]]))
+        return self.strokes >= ENOUGH and len(tested) > 2
+
+
+def split_strokes(
+    strokes: Sequence[Stroke], shapes: Sequence[tuple[int, int]], every: int = EVERY
+) -> Split:
+    """Hold out every fourth stroke of each class, decided at its birth and for good.
+
+    Number ``every``, 2·``every`` … of a class tests, all others teach, so a class of few strokes
+    gives none away. The number depends on what was drawn before, never on what came later: a
+    stroke that has taught does not test after it, nor the other way round. A pixel belongs to the
+    stroke that painted it last; what an eraser took belongs to none.
+
+    Parameters
+    ----------
+    strokes
+        In the order drawn, as ``History.done`` holds them. A stroke of several classes, as a
+        loaded label image gives it, counts once for each.
+    shapes
+        ``(H, W)`` of each image.
+    every
+        At least 2.
+
+    Examples
+    --------
+    >>> rows = [Stroke.from_pixels((8, 3), [3 * n, 3 * n + 1], 0, 1) for n in range(8)]
+    >>> split = split_strokes(rows, [(8, 3)])
+    >>> split.test[0][:, 0].tolist(), split.strokes
+    ([0, 0, 0, 1, 0, 0, 0, 1], 2)
+    """
+    if every < 2:
+        raise LimsupError("every", got=every, expected="at least 2")
+    marks, tests = _marks(strokes, every)
+    teach = [np.zeros(shape, np.uint8) for shape in shapes]
+    test = [np.zeros(shape, np.uint8) for shape in shapes]
+    left: set[int] = set()
+    for image, written in marks.items():
+        index, mark = _last(written)
+        held = np.isin(mark, list(tests))
+        for labels, chosen in ((teach, ~held), (test, held)):
+            labels[image].reshape(-1)[index[chosen]] = mark[chosen] % CODES
+        left.update(mark[held].tolist())
+    return Split(teach, test, len(left))
+
+
+Marks = dict[int, list[tuple[NDArray[np.int64], int]]]
+"""Image → pixels and mark of each run, in the order drawn; a mark is stroke · CODES + code."""
+
+
+def _marks(strokes: Sequence[Stroke], every: int) -> tuple[Marks, set[int]]:
+    """What each stroke wrote, and the marks of those that test."""
+    marks: Marks = {}
+    tests: set[int] = set()
+    born: Counter[int] = Counter()
+    for number, stroke in enumerate(strokes):
+        for code in {run[3] for run in stroke.runs} - {0}:
+            born[code] += 1
+            if born[code] % every == 0:
+                tests.add(number * CODES + code)
+        for start, length, _, code in stroke.runs:
+            span = np.arange(start, start + length), number * CODES + code
+            marks.setdefault(stroke.image, []).append(span)
+    return marks, tests
+
+
+def _last(
+    written: list[tuple[NDArray[np.int64], int]],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Each written pixel once, with the mark that it got last."""
+    pixels = np.concatenate([index for index, _ in written])[::-1]
+    marks = np.concatenate([np.full(len(index), mark) for index, mark in written])[::-1]
+    index, first = np.unique(pixels, return_index=True)
+    return index, marks[first]
 
 
 def balanced_accuracy(found: NDArray[Any], known: NDArray[Any]) -> float:
@@ -18,3 +125,27 @@ def balanced_accuracy(found: NDArray[Any], known: NDArray[Any]) -> float:
     """
     shares = [float((found[known == c] == c).mean()) for c in np.unique(known)]
     return float(np.mean(shares)) if shares else float("nan")
+
+
+def better(
+    quick_score: float, network_score: float, strokes: int, enough: int = ENOUGH
+) -> Literal["quick", "network"]:
+    """Which of the two answers is shown after a tune.
+
+    The network, unless the quick answer is right on more of the held-out pixels, classes weighing
+    the same. With fewer than ``enough`` held-out strokes, or a score that is missing, nothing is
+    decided by them and the network is shown.
+
+    Parameters
+    ----------
+    quick_score, network_score
+        Class-balanced accuracies on the same held-out strokes, which neither was fitted on.
+    strokes
+        Number of these.
+
+    Examples
+    --------
+    >>> better(0.8, 0.9, 6), better(0.9, 0.8, 6), better(0.9, 0.8, 2)
+    ('network', 'quick', 'network')
+    """
+    return "quick" if strokes >= enough and quick_score > network_score else "network"
