@@ -176,9 +176,10 @@ def goal_line(goal: Mapping[str, Any]) -> str:
 
 def finish(record: Record, options: argparse.Namespace) -> None:
     """Print the table; unless ``--quick``, store the record, and draw it in ``build/``."""
-    print(table(record), flush=True)
     if options.quick:
+        print(table(record | {"goals": []}), flush=True)
         return
+    print(table(record), flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / f"{record['name']}-{record['device']}.json"
     path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

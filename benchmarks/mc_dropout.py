@@ -1,183 +1,258 @@
-"""Monte Carlo dropout: limsup's shared passes against the loops that people write.
+"""Monte Carlo dropout: limsup's passes against the loops that people write, and two toolkits.
 
-``python benchmarks/mc_dropout.py [--device cuda] [--side 512] [--passes 50] [--rounds 5]`` prints
-a table and writes ``benchmarks/results/mc_dropout-<device>.json``. All ways run in turn in each
-round, so that a busy moment hits them alike; figures are medians over the rounds.
+``python benchmarks/mc_dropout.py [--device cuda] [--side 512] [--passes 50]``. The network is the
+shipped U0^D, the image scikit-image's stained section. All ways run in turn in each round.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import platform
-import statistics
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from argparse import Namespace
+from collections.abc import Callable
+from functools import partial
+from itertools import count, pairwise
+from typing import Any
 
 import torch
+from common import finish, goal, options, record
+from mc_curve import error_curves
+from mc_profile import explain
+from memory import peak_here, peaks
+from peers import baal_predict, peer_state, torch_uncertainty_predict
+from timing import interleaved
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from limsup_widgets.learn.dropout import dropout_masks, live_dropouts
+from limsup_widgets.data.ihc import ihc_image
+from limsup_widgets.learn.dropout import dropout_masks
+from limsup_widgets.learn.infer import evaluating
 from limsup_widgets.learn.moments import mc_moments
 from limsup_widgets.learn.passes import pass_batches
+from limsup_widgets.learn.unet import UNet
 from limsup_widgets.learn.weights import load_u0
 
-RESULTS = Path(__file__).resolve().parent / "results"
-Way = Callable[[nn.Module, Tensor, int], tuple[Tensor, Tensor]]
+Maps = tuple[Tensor, Tensor]
+Way = Callable[[Any, Tensor, int], Maps]
 
 
-def naive(model: nn.Module, x: Tensor, passes: int) -> tuple[Tensor, Tensor]:
+def naive(model: nn.Module, x: Tensor, passes: int) -> Maps:
     """The loop as people write it: dropout on, T calls, a stack, mean and variance."""
     model.eval()
-    for module in live_dropouts(model):
-        module.train()
+    for module in model.modules():
+        if isinstance(module, nn.Dropout2d):
+            module.train()
     with torch.no_grad():
-        stack = torch.stack([model(x[None])[0].softmax(0) for _ in range(passes)])
-    model.eval()
+        stack = torch.stack([model(x[None]).softmax(1)[0] for _ in range(passes)])
     return stack.mean(0), stack.var(0, unbiased=False)
 
 
-def naive_channels_last(model: nn.Module, x: Tensor, passes: int) -> tuple[Tensor, Tensor]:
+def naive_channels_last(model: nn.Module, x: Tensor, passes: int) -> Maps:
     """The same loop with weights and image in the layout that convolutions like."""
-    batch = x[None].contiguous(memory_format=torch.channels_last)
-    return naive(model.to(memory_format=torch.channels_last), batch[0], passes)
+    model = model.to(memory_format=torch.channels_last)
+    image = x[None].contiguous(memory_format=torch.channels_last)
+    return naive(model, image[0], passes)
 
 
-def repeated(model: nn.Module, x: Tensor, passes: int, most: int = 10) -> tuple[Tensor, Tensor]:
-    """T copies of the image as a batch, ten at a time, as toolkits do it."""
+def copies(model: nn.Module, x: Tensor, passes: int, most: int = 10) -> Maps:
+    """T copies of the image as batches of ten."""
     model.eval()
-    for module in live_dropouts(model):
-        module.train()
+    for module in model.modules():
+        if isinstance(module, nn.Dropout2d):
+            module.train()
     rows = []
     with torch.no_grad():
         for start in range(0, passes, most):
-            copies = x.expand(min(most, passes - start), *x.shape)
-            rows.append(model(copies).softmax(1))
-    model.eval()
+            batch = x.expand(min(most, passes - start), *x.shape)
+            rows.append(model(batch).softmax(1))
     stack = torch.cat(rows)
     return stack.mean(0), stack.var(0, unbiased=False)
 
 
-def ours(model: nn.Module, x: Tensor, passes: int) -> tuple[Tensor, Tensor]:
-    """Shared prefix, split skips, folded norms, two running sums."""
-    moments = mc_moments(model, x, passes)
+def ours(model: nn.Module, x: Tensor, passes: int, seed: int = 0) -> Maps:
+    """What limsup's views call."""
+    moments = mc_moments(model, x, passes, seed)
     return torch.from_numpy(moments.mean), torch.from_numpy(moments.epistemic)
 
 
-def ours_whole(model: nn.Module, x: Tensor, passes: int) -> tuple[Tensor, Tensor]:
-    """Our masks and layout without sharing anything: what the layout alone is worth."""
+def with_masks(run: Callable[[], Tensor], model: nn.Module, passes: int) -> Maps:
+    """Moments of ``run`` under limsup's masks, one pass at a time, as running sums."""
+    first, second = torch.zeros(()), torch.zeros(())
+    for number in range(passes):
+        with evaluating(model), dropout_masks(model, 0, [number]):
+            p = run().softmax(1)[0]
+        first, second = first + p, second + p * p
+    return first / passes, second / passes - (first / passes) ** 2
+
+
+def nothing_shared(model: nn.Module, x: Tensor, passes: int) -> Maps:
+    """limsup's masks and layout, the whole network in every pass."""
     image = x[None].contiguous(memory_format=torch.channels_last)
-    rows = []
-    with torch.no_grad():
-        for number in range(passes):
-            with dropout_masks(model.eval(), 0, [number]):
-                rows.append(model(image)[0].softmax(0))
-    stack = torch.stack(rows)
-    return stack.mean(0), stack.var(0, unbiased=False)
+    return with_masks(lambda: model(image), model, passes)
 
 
+def prefix_shared(model: UNet, x: Tensor, passes: int) -> Maps:
+    """What lies before the first dropout runs once; nothing else is changed."""
+    with evaluating(model):
+        shared = model.prefix(x[None].contiguous(memory_format=torch.channels_last))
+    return with_masks(lambda: model.suffix(shared), model, passes)
+
+
+def norms_folded(model: nn.Module) -> nn.Module:
+    """The network with batch normalisation folded into the convolutions, in place."""
+    for block in list(model.eval().modules()):
+        if isinstance(block, nn.Sequential):
+            for place, (conv, norm) in enumerate(pairwise(block)):
+                if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                    block[place], block[place + 1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
+    return model
+
+
+OURS, NAIVE, LAST = "limsup", "naive loop", "naive loop, channels_last"
+WHOLE, PREFIX, FOLDED = "nothing shared", "prefix shared", "prefix shared, norms folded"
+COPIES, BAAL, TU = "copies in a batch", "baal", "torch-uncertainty"
 WAYS: dict[str, Way] = {
-    "naive loop": naive,
-    "naive loop, channels_last": naive_channels_last,
-    "copies in a batch": repeated,
-    "limsup, nothing shared": ours_whole,
-    "limsup": ours,
+    NAIVE: naive,
+    LAST: naive_channels_last,
+    WHOLE: nothing_shared,
+    PREFIX: prefix_shared,
+    FOLDED: prefix_shared,
+    OURS: ours,
+    COPIES: copies,
+    BAAL: baal_predict,
+    TU: torch_uncertainty_predict,
+}
+SLOW = (COPIES, BAAL, TU)
+"""Ways that take twice the naive loop's time: run in fewer rounds."""
+LADDER = {
+    NAIVE: "as people write it",
+    LAST: "layout",
+    WHOLE: "limsup's own masks and running sums",
+    PREFIX: "everything before the first dropout once",
+    FOLDED: "batch normalisation folded",
+    OURS: "skip convolutions split, and the rest",
 }
 
 
-@contextmanager
-def clock(device: str) -> Iterator[list[float]]:
-    """Seconds of the block, the accelerator's queue included."""
-    spent: list[float] = []
-    if device == "cuda":
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    yield spent
-    if device == "cuda":
-        torch.cuda.synchronize()
-    spent.append(time.perf_counter() - start)
+def network(way: str, device: str) -> nn.Module:
+    """A network of its own for each way, as some change weights, layout or modules for good."""
+    torch.manual_seed(0)
+    model = load_u0(dropout=True).to(device).eval()
+    if way in (WHOLE, PREFIX, FOLDED):
+        model = model.to(memory_format=torch.channels_last)
+    return norms_folded(model) if way == FOLDED else model
 
 
-def peak(device: str, way: Way, model: nn.Module, x: Tensor, passes: int) -> float | None:
-    """Largest memory of the accelerator in MiB; None on a CPU."""
-    if device != "cuda":
-        return None
-    torch.cuda.reset_peak_memory_stats()
-    way(model, x, passes)
-    return torch.cuda.max_memory_allocated() / 2**20
+def section(side: int, device: str) -> Tensor:
+    """The stained section ``(3, side, side)``, normalised; tiled where it is too small."""
+    x = load_u0(dropout=True).card.normalizer(ihc_image().array)
+    times = -(-side // x.shape[-1])
+    return x.repeat(1, times, times)[:, :side, :side].contiguous().to(device)
 
 
 def exactness(model: nn.Module, x: Tensor, passes: int = 8) -> float:
     """Largest difference between shared passes and whole ones under the same masks."""
     shared = torch.cat(list(pass_batches(model, x, passes)))
-    with torch.no_grad():
-        rows = []
-        for number in range(passes):
-            with dropout_masks(model.eval(), 0, [number]):
-                rows.append(model(x[None]).softmax(1))
+    rows = []
+    for number in range(passes):
+        with evaluating(model), dropout_masks(model, 0, [number]):
+            rows.append(model(x[None]).softmax(1))
     return float((shared - torch.cat(rows)).abs().max())
 
 
-def machine(device: str) -> str:
-    """What it ran on."""
-    name = torch.cuda.get_device_name() if device == "cuda" else cpu_name()
-    return f"{name}; {torch.get_num_threads()} CPU threads; torch {torch.__version__}"
+def peak_memory(names: list[str], asked: Namespace) -> dict[str, float | None]:
+    """MiB of each way: in a process of its own, or as the accelerator counts them."""
+    if asked.device == "cpu":
+        same = ["--side", str(asked.side), "--passes", str(asked.passes)]
+        return peaks(names, [*same, "--threads", str(asked.threads)])
+    found: dict[str, float | None] = {}
+    for name in names:
+        torch.cuda.reset_peak_memory_stats()
+        WAYS[name](network(name, asked.device), section(asked.side, asked.device), asked.passes)
+        found[name] = torch.cuda.max_memory_allocated() / 2**20
+    return found
 
 
-def cpu_name() -> str:
-    """Model of the processor, as Linux tells it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+def ladder(medians: dict[str, float]) -> dict[str, Any]:
+    """What each step adds: the layout's share of the gain told apart from the algorithm's."""
+    rows, before = [], medians[NAIVE]
+    for way, what in LADDER.items():
+        rows.append([way, what, medians[way], before / medians[way], medians[NAIVE] / medians[way]])
+        before = medians[way]
+    head = ["way", "what is new", "seconds", "times the step before", "times the naive loop"]
+    return {"title": "Where the gain comes from", "head": head, "rows": rows}
+
+
+def only(asked: Namespace) -> None:
+    """One way in this process, for its memory."""
+    model, x = network(asked.only, asked.device), section(asked.side, asked.device)
+    print(peak_here(lambda: WAYS[asked.only](model, x, asked.passes)))
 
 
 def main() -> None:
-    """Time every way in every round, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--side", type=int, default=512)
-    parser.add_argument("--passes", type=int, default=50)
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
+    """Time every way in every round, look at memory, error and limits, write."""
+    asked = options(
+        __doc__, side=(512, 64), passes=(50, 4), rounds=(5, 2), reference=(1000, 20), slow=(2, 1)
+    )
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    torch.manual_seed(0)
-    model = load_u0(dropout=True).to(options.device).eval()
-    x = torch.randn(3, options.side, options.side, device=options.device)
-    seconds: dict[str, list[float]] = {name: [] for name in WAYS}
-    for way in WAYS.values():
-        way(model, x, 3)
-    for _ in range(options.rounds):
-        for name, way in WAYS.items():
-            with clock(options.device) as spent:
-                way(model, x, options.passes)
-            seconds[name] += spent
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
-    memory = {
-        name: peak(options.device, way, model, x, options.passes) for name, way in WAYS.items()
+    if asked.only:
+        only(asked)
+        return
+    state = peer_state()
+    missing = [name for name, known in state.items() if not known["runs"]]
+    names = [name for name in WAYS if name not in missing]
+    if asked.ratios_only:
+        names = [NAIVE, LAST, OURS]
+    x = section(asked.side, asked.device)
+    models = {name: network(name, asked.device) for name in names}
+    ways = {name: partial(WAYS[name], models[name], x, asked.passes) for name in names}
+    warm = {name: partial(WAYS[name], models[name], x, 3) for name in names}
+    rounds = dict.fromkeys(SLOW, asked.slow)
+    seconds = interleaved(ways, asked.rounds, asked.device, warm, rounds)
+    found = record(
+        "mc_dropout",
+        f"{asked.passes} dropout passes, {asked.side}×{asked.side}×3, U0^D",
+        seconds,
+        ours=OURS,
+        naive=NAIVE,
+        options=asked,
+        max_abs_diff=exactness(models[OURS], x),
+        guarded=[LAST],
+    )
+    if not asked.ratios_only:
+        found |= more(found, models, x, asked) | {"peer_state": state}
+    finish(found, asked)
+
+
+def more(
+    found: dict[str, Any], models: dict[str, nn.Module], x: Tensor, asked: Namespace
+) -> dict[str, Any]:
+    """Everything beside the seconds."""
+    medians = {**found["peers"], OURS: found["ours_s"]}
+    memory = peak_memory([NAIVE, OURS] if asked.quick else list(models), asked)
+    shown = {"kind": "bars", "title": "Memory on top of network and image", "x": "peak, MiB"}
+    seeds = count(1)
+    curve = error_curves(
+        {
+            NAIVE: partial(naive, models[NAIVE]),
+            OURS: lambda image, passes: ours(models[OURS], image, passes, next(seeds)),
+        },
+        models[OURS],
+        x[:, : asked.side // 2, : asked.side // 2].contiguous(),
+        asked.reference,
+    )
+    profile, notes = explain(models[OURS], models[NAIVE], x, asked.device, found)
+    cl = found["ratios"][f"{LAST} / {OURS}"]
+    return {
+        "goals": [
+            goal("times as fast as the naive loop", found["ratio_vs_naive"], at_least=4),
+            goal("times as fast as a channels_last loop", cl, at_least=2.5),
+            goal("largest difference to whole passes", found["max_abs_diff"], at_most=1e-5),
+        ],
+        "peak_mib": memory,
+        "figures": [{**shown, "bars": memory}, *curve],
+        "tables": [ladder(medians), profile],
+        "notes": notes,
+        "code": ["naive", "naive_channels_last", "ours"],
     }
-    mine = medians.pop("limsup")
-    ratios = sorted(a / b for a, b in zip(seconds["naive loop"], seconds["limsup"], strict=True))
-    record = {
-        "name": f"mc_dropout, {options.side}×{options.side}×3, T = {options.passes}, U0^D",
-        "command": f"python benchmarks/mc_dropout.py --device {options.device} "
-        f"--side {options.side} --passes {options.passes} --rounds {options.rounds}",
-        "ours_s": round(mine, 4),
-        "peers": {name: round(value, 4) for name, value in medians.items()},
-        "ratio_vs_naive": round(statistics.median(ratios), 2),
-        "ratio_range": [round(ratios[0], 2), round(ratios[-1], 2)],
-        "max_abs_diff": exactness(model, x),
-        "peak_mib": {name: value and round(value) for name, value in memory.items()},
-        "machine": machine(options.device),
-    }
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"mc_dropout-{options.device}.json"
-    path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    for name, value in {**medians, "limsup": mine}.items():
-        print(f"{name:28} {value:8.3f} s   {value / mine:5.2f} × limsup")
-    print(f"largest difference to whole passes under the same masks: {record['max_abs_diff']:.1e}")
 
 
 if __name__ == "__main__":

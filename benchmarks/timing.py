@@ -18,17 +18,20 @@ def interleaved(
     rounds: int = 5,
     device: str = "cpu",
     warm: Mapping[str, Way] | None = None,
+    fewer: Mapping[str, int] | None = None,
 ) -> Seconds:
     """Seconds of each way in each round.
 
     Every way runs once unmeasured (or its cheaper stand-in in ``warm``), then all run in each
-    round, in turning order, so that none always follows the same neighbour.
+    round, in turning order, so that none always follows the same neighbour. Ways named in ``fewer``
+    take part in so many first rounds only.
     """
     for way in (ways if warm is None else warm).values():
         way()
     seconds: Seconds = {name: [] for name in ways}
     for number in range(rounds):
-        for name in turning(list(ways), number):
+        taking = [name for name in ways if number < (fewer or {}).get(name, rounds)]
+        for name in turning(taking, number):
             with clock(device) as spent:
                 ways[name]()
             seconds[name] += spent
@@ -97,11 +100,11 @@ def settle(device: str) -> None:
 
 
 def ratios(theirs: Sequence[float], ours: Sequence[float]) -> list[float]:
-    """Theirs by ours, round by round.
+    """Theirs by ours, round by round, as long as both took part.
 
     Examples
     --------
     >>> ratios([4.0, 9.0], [2.0, 3.0])
     [2.0, 3.0]
     """
-    return [a / b for a, b in zip(theirs, ours, strict=True)]
+    return [a / b for a, b in zip(theirs, ours, strict=False)]
