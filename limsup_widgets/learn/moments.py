@@ -71,26 +71,61 @@ def shared_passes(
 def moments_of(
     passes: Iterator[Tensor], progress: Callable[[int], object] | None = None
 ) -> Moments:
-    """Mean, aleatoric and epistemic part from streaming sums of p and p², in float64.
+    """Mean, aleatoric and epistemic part from two running sums.
 
-    ``progress`` is called with the number of passes done; an exception raised there ends the work.
+    Summed is what a pass differs by from the first one: these differences are small, so that
+    single precision keeps their variance. ``progress`` is called with the number of passes done; an
+    exception raised there ends the work.
     """
-    count, first, second = 0, torch.zeros(()), torch.zeros(())
-    for prob in passes:
-        p = prob.double()
-        if not count:
-            first, second = torch.zeros_like(p), torch.zeros_like(p)
-        count += 1
-        first.add_(p)
-        second.addcmul_(p, p)
-        if progress is not None:
-            progress(count)
-    if not count:
+    first = next(passes, None)
+    if first is None:
         raise LimsupError("passes", got=0, expected="at least 1")
-    m1, m2 = first / count, second / count
-    parts = (m1, (m1 - m2).clamp_min(0), (m2 - m1 * m1).clamp_min(0))
-    mean, aleatoric, epistemic = (part.float().cpu().numpy() for part in parts)
-    return Moments(mean, aleatoric, epistemic, count)
+    sums = Sums(first)
+    if progress is not None:
+        progress(1)
+    for prob in passes:
+        sums.add(prob)
+        if progress is not None:
+            progress(sums.count)
+    return sums.moments()
+
+
+class Sums:
+    """Σ(p − p₁) and Σ(p − p₁)² over passes, where p₁ is the first of them.
+
+    Parameters
+    ----------
+    first
+        Posterior ``(K, H, W)`` of the first pass.
+
+    Attributes
+    ----------
+    count
+        Number of passes so far.
+    """
+
+    def __init__(self, first: Tensor) -> None:
+        self.count = 1
+        self._first = first.to(torch.float32, copy=True)
+        self._sum, self._square, self._difference = (
+            torch.zeros_like(self._first) for _ in range(3)
+        )
+
+    def add(self, prob: Tensor) -> None:
+        """Take one more pass ``(K, H, W)``."""
+        torch.sub(prob.float(), self._first, out=self._difference)
+        self._sum.add_(self._difference)
+        self._square.addcmul_(self._difference, self._difference)
+        self.count += 1
+
+    def moments(self) -> Moments:
+        """Mean and both kinds of uncertainty of the passes so far."""
+        shift = self._sum / self.count
+        epistemic = (self._square / self.count - shift * shift).clamp_min_(0)
+        mean = self._first + shift
+        aleatoric = (mean * (1 - mean) - epistemic).clamp_min_(0)
+        m, a, e = (part.cpu().numpy() for part in (mean, aleatoric, epistemic))
+        return Moments(m, a, e, self.count)
 
 
 def mc_moments(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils._pytree import tree_map
 
+from limsup_widgets.learn.doubling import CONV_NAMES, Affine, convolve_undoubled, named
 from limsup_widgets.learn.tape import JOINS, Mask, Slot, Step
 
 CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
 RELUS = (F.relu, torch.relu, Tensor.relu)
-CONV_NAMES = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 NORM_NAMES = (
     "input",
     "running_mean",
@@ -55,20 +55,21 @@ def shorten(steps: Sequence[Step], output: Slot) -> list[Step]:
     """Fold batch normalisation into convolutions, and run their shared input channels once.
 
     A convolution over a shared and a changing part is the sum of two; the first is a constant.
+    Of a map that was doubled in size, it runs on the map as it was before.
     """
     uses = Counter(slot for step in steps for slot in step.slots())
     uses[output.number] += 1
     single = {s.out[0]: s for s in steps if len(s.out) == 1 and uses[s.out[0]] == 1}
     folded = _without_norms(steps, single)
     cheap = [_cheaper(step, single) for step in folded]
-    return _without_joins(cheap, single)
+    return convolve_undoubled(_without_joins(cheap, single), single)
 
 
 def _without_norms(steps: Sequence[Step], single: dict[int, Step]) -> list[Step]:
     kept: list[Step] = []
     for step in steps:
         conv = _source(step, single) if step.call is F.batch_norm else None
-        frozen = not _named(step, NORM_NAMES).get("training", False)
+        frozen = not named(step, NORM_NAMES).get("training", False)
         if conv is None or conv.call not in CONVOLUTIONS or not frozen:
             kept.append(step)
             continue
@@ -96,7 +97,7 @@ def _cheaper(step: Step, single: Mapping[int, Step]) -> Step:
     # Only a convolution's output is surely new: others may hand on what is read elsewhere.
     if step.call in RELUS and source is not None and source.call in CONVOLUTIONS:
         return Step(torch.relu_, step.args[:1], {}, step.out)
-    if step.call is F.conv2d and _is_pointwise(c := _named(step, CONV_NAMES)):
+    if step.call is F.conv2d and _is_pointwise(c := named(step, CONV_NAMES)):
         call = partial(_pointwise, c["weight"].flatten(1), c.get("bias"))
         return Step(call, (c["input"],), {}, step.out)
     return step
@@ -112,11 +113,8 @@ def _is_pointwise(conv: Mapping[str, Any]) -> bool:
 
 
 def _pointwise(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
-    return F.linear(x.permute(0, 2, 3, 1), weight, bias).permute(0, 3, 1, 2)
-
-
-def _named(step: Step, names: Sequence[str]) -> dict[str, Any]:
-    return dict(zip(names, step.args, strict=False)) | step.kwargs
+    made = x.permute(0, 2, 3, 1) @ weight.T  # With a bias the product would first copy it out.
+    return (made if bias is None else made.add_(bias)).permute(0, 3, 1, 2)
 
 
 def _source(step: Step, single: Mapping[int, Step]) -> Step | None:
@@ -127,7 +125,7 @@ def _source(step: Step, single: Mapping[int, Step]) -> Step | None:
 
 def _folded(conv: Step, norm: Step) -> Step:
     """Convolution and batch normalisation with stored statistics as one convolution."""
-    c, n = _named(conv, CONV_NAMES), _named(norm, NORM_NAMES)
+    c, n = named(conv, CONV_NAMES), named(norm, NORM_NAMES)
     scale = (n["running_var"] + n.get("eps", 1e-5)).rsqrt()
     if n.get("weight") is not None:
         scale = scale * n["weight"]
@@ -145,7 +143,7 @@ def _options(conv: Mapping[str, Any]) -> dict[str, Any]:
 
 def _split(conv: Step, join: Step) -> Step | None:
     """A convolution of joined channels: the shared ones once, the changing ones in each pass."""
-    c = _named(conv, CONV_NAMES)
+    c = named(conv, CONV_NAMES)
     parts = join.args[0]
     axis = (
         join.args[1] if len(join.args) > 1 else join.kwargs.get("dim", join.kwargs.get("axis", 0))
@@ -161,12 +159,12 @@ def _split(conv: Step, join: Step) -> Step | None:
         return None
     blocks = torch.split(c["weight"], widths, dim=1)
     own = torch.cat([b for p, b in zip(parts, blocks, strict=True) if isinstance(p, Tensor)], 1)
-    changing = [(p, b) for p, b in zip(parts, blocks, strict=True) if not isinstance(p, Tensor)]
     constant = conv.call(torch.cat(shared, 1), own, c.get("bias"), **_options(c))
-    weight = torch.cat([b for _, b in changing], 1)
-    slots = [p for p, _ in changing]
-    call = partial(_added, conv.call, constant, weight, _options(c))
-    return Step(call, (slots,), {}, conv.out)
+    ((part, weight),) = (
+        (p, b) for p, b in zip(parts, blocks, strict=True) if not isinstance(p, Tensor)
+    )
+    call = Affine(partial(conv.call, weight=weight.contiguous(), **_options(c)), constant)
+    return Step(call, (part,), {}, conv.out)
 
 
 def _widths(parts: Sequence[Any], total: int) -> list[int] | None:
@@ -176,14 +174,3 @@ def _widths(parts: Sequence[Any], total: int) -> list[int] | None:
         return None
     known[known.index(0)] = total - sum(known)
     return known
-
-
-def _added(
-    conv: Callable[..., Tensor],
-    constant: Tensor,
-    weight: Tensor,
-    options: dict[str, Any],
-    inputs: Sequence[Tensor],
-) -> Tensor:
-    joined = inputs[0] if len(inputs) == 1 else torch.cat(list(inputs), 1)
-    return conv(joined, weight, None, **options).add_(constant)
