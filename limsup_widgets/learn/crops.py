@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from limsup_widgets.data.labels import to_targets
 from limsup_widgets.errors import LimsupError
 from limsup_widgets.learn.inputs import pad_to
 
 
 class CropSampler:
     """Draw batches of crops from the labelled images of one case.
+
+    Image, codes and weights of a crop are one piece of one tensor, which stays where :meth:`to` put
+    it: a batch is made on the device on which it is used.
 
     Parameters
     ----------
@@ -42,11 +45,38 @@ class CropSampler:
         rng: np.random.Generator,
     ) -> None:
         self.size, self.sampling, self.rng = size, sampling, rng
-        self.stacks = [
-            torch.cat([pad_to(x, 1, size), _padded(to_targets(y) + 1, size), _padded(w, size)])
-            for x, y, w in zip(inputs, labels, weights, strict=True)
-        ]
+        self.device = torch.device("cpu")
+        self.inputs: tuple[Tensor, ...] = ()
+        self.stacks: list[Tensor] = []
+        self.relabel(inputs, labels, weights)
+
+    def relabel(
+        self,
+        inputs: Sequence[Tensor],
+        labels: Sequence[NDArray[np.uint8]],
+        weights: Sequence[NDArray[np.float32]],
+    ) -> None:
+        """Take over new labels; an image that is the same tensor as before is not copied again."""
+        known = {id(x): stack for x, stack in zip(self.inputs, self.stacks, strict=True)}
         self.places = self._places(labels, weights)
+        stacks = [known[id(x)] if id(x) in known else self._stack(x) for x in inputs]
+        for stack, y, w in zip(stacks, labels, weights, strict=True):
+            stack[-2, : y.shape[0], : y.shape[1]] = torch.from_numpy(y.astype(np.float32))
+            stack[-1, : w.shape[0], : w.shape[1]] = torch.from_numpy(w.astype(np.float32))
+        self.inputs, self.stacks = tuple(inputs), stacks
+
+    def to(self, device: torch.device) -> CropSampler:
+        """Move everything that is drawn from to ``device``; the sampler itself."""
+        self.device = device
+        self.stacks = [stack.to(device) for stack in self.stacks]
+        return self
+
+    def _stack(self, x: Tensor) -> Tensor:
+        """``(C + 2, H', W')``: the padded image, and planes for codes and weights, zero so far."""
+        image = pad_to(x, 1, self.size)
+        stack = torch.zeros(len(image) + 2, *image.shape[1:], device=self.device)
+        stack[:-2] = image
+        return stack
 
     @staticmethod
     def _places(
@@ -89,12 +119,17 @@ class CropSampler:
         """
         stack = torch.stack([self._one() for _ in range(count)])
         shape = (count, 1, 1, 1)
-        gain = torch.as_tensor(self.rng.uniform(0.95, 1.05, shape), dtype=torch.float32)
-        offset = torch.as_tensor(self.rng.uniform(-0.1, 0.1, shape), dtype=torch.float32)
+        drawn = self.rng.uniform(0.95, 1.05, shape), self.rng.uniform(-0.1, 0.1, shape)
+        gain, offset = (torch.as_tensor(d, dtype=torch.float32).to(self.device) for d in drawn)
         return stack[:, :-2] * gain + offset, stack[:, -2].long() - 1, stack[:, -1]
 
 
-def _padded(plane: NDArray[np.generic], size: int) -> Tensor:
-    """``(H, W)`` → float ``(1, H', W')`` with zeros (no label, no weight) as padding."""
-    grow = [(0, max(0, size - side)) for side in plane.shape]
-    return torch.from_numpy(np.pad(plane, grow).astype(np.float32))[None]
+@dataclass
+class CropStore:
+    """Keeps the images of one tune for the next, so that a stroke rewrites labels only.
+
+    Give the same store to each :func:`~limsup_widgets.learn.tune.tune_steps` of a case. It holds
+    memory on the device of the last tune until it is dropped.
+    """
+
+    sampler: CropSampler | None = None

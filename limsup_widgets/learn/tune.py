@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from limsup_widgets.errors import LimsupError
-from limsup_widgets.learn.crops import CropSampler
+from limsup_widgets.learn.crops import CropSampler, CropStore
 from limsup_widgets.learn.dropout import dropout_masks, has_dropout
 from limsup_widgets.learn.infer import device_of
 from limsup_widgets.learn.losses import partial_cross_entropy, scribble_weights
+from limsup_widgets.learn.stopping import Watch, watched_crops
 
 Network = TypeVar("Network", bound=nn.Module)
 NORMS = (nn.modules.batchnorm._BatchNorm,)
@@ -51,6 +52,9 @@ class TuneSettings:
         Whether dropout layers are live during tuning.
     seed
         Of crops, augmentation and dropout.
+    look, patience
+        Where strokes are held out: steps between looks at them, and looks without gain after which
+        tuning ends, see :class:`~limsup_widgets.learn.stopping.Watch`.
     """
 
     steps: int = 40
@@ -64,13 +68,15 @@ class TuneSettings:
     trainable: Literal["all", "head"] = "all"
     dropout: bool = True
     seed: int = 0
+    look: int = 10
+    patience: int = 2
 
     def __post_init__(self) -> None:
         for name, kind in get_type_hints(TuneSettings).items():
             value, allowed = getattr(self, name), get_args(kind)
             if allowed and value not in allowed:
                 raise LimsupError(name, got=repr(value), expected=" or ".join(map(repr, allowed)))
-        for name, least in (("steps", 0), ("batch", 1), ("crop", 1)):
+        for name, least in (("steps", 0), ("batch", 1), ("crop", 1), ("look", 1), ("patience", 1)):
             if getattr(self, name) < least:
                 raise LimsupError(name, got=getattr(self, name), expected=f"at least {least}")
 
@@ -82,11 +88,22 @@ below it have further to go."""
 
 @dataclass(frozen=True)
 class TuneStep:
-    """Report after one optimiser step: its number from 1, how many there are, the loss."""
+    """Report after one optimiser step.
+
+    Attributes
+    ----------
+    step, total
+        Its number from 1, and how many there are at most.
+    loss
+        On the crops of this step.
+    held_out
+        Loss on held-out strokes, where they were looked at after this step.
+    """
 
     step: int
     total: int
     loss: float
+    held_out: float | None = None
 
 
 def set_tuning_mode(model: nn.Module, settings: TuneSettings) -> None:
@@ -145,6 +162,8 @@ def tune_steps(
     settings: TuneSettings | None = None,
     weights: Sequence[NDArray[np.float32]] | None = None,
     classes: int | None = None,
+    held_out: Sequence[NDArray[np.uint8]] | None = None,
+    store: CropStore | None = None,
 ) -> Iterator[TuneStep]:
     """Tune ``model`` in place on the scribbled pixels of one case, yielding after each step.
 
@@ -160,6 +179,12 @@ def tune_steps(
         Pixel weights ``(H, W)`` per image; required by ``weighting="uncertainty"``.
     classes
         K; ``model.classes`` by default.
+    held_out
+        Codes ``(H, W)`` of each image that are looked at and not learnt from; with them tuning ends
+        early and goes back to the weights that were best on them. See
+        :func:`~limsup_widgets.learn.holdout.split_strokes`.
+    store
+        Where images stay between the tunes of a case.
 
     Raises
     ------
@@ -187,14 +212,40 @@ def tune_steps(
     _check_weights(weights, labels)
     if settings.crop % getattr(model, "divisor", 1):
         raise LimsupError("crop", got=settings.crop, expected=f"a multiple of {model.divisor}")
-    rng = np.random.default_rng(settings.seed)
-    sampler = CropSampler(inputs, labels, weights, settings.crop, settings.sampling, rng)
+    sampler = _sampler(model, inputs, labels, weights, settings, store)
+    watch = None
+    if held_out is not None:
+        check_labels(inputs, held_out, classes)
+        crops = watched_crops(inputs, held_out, settings.crop)
+        watch = Watch(model, crops, settings.patience) if crops else None
     layer = model if settings.trainable == "all" else last_layer(model)
     optimiser = torch.optim.Adam(layer.parameters(), lr=settings.lr)
     try:
-        yield from _optimise(model, sampler, optimiser, settings, classes)
+        yield from _optimise(model, sampler, optimiser, settings, classes, watch)
     finally:
         model.eval()
+
+
+def _sampler(
+    model: nn.Module,
+    inputs: Sequence[Tensor],
+    labels: Sequence[NDArray[np.uint8]],
+    weights: Sequence[NDArray[np.float32]],
+    settings: TuneSettings,
+    store: CropStore | None,
+) -> CropSampler:
+    """A sampler on the model's device; with a store, the one of the last tune with new labels."""
+    rng, device = np.random.default_rng(settings.seed), device_of(model)
+    kept = store.sampler if store else None
+    if kept is None or (kept.size, kept.device) != (settings.crop, device):
+        kept = CropSampler(inputs, labels, weights, settings.crop, settings.sampling, rng)
+        kept = kept.to(device)
+    else:
+        kept.relabel(inputs, labels, weights)
+        kept.sampling, kept.rng = settings.sampling, rng
+    if store is not None:
+        store.sampler = kept
+    return kept
 
 
 def _optimise(
@@ -203,11 +254,12 @@ def _optimise(
     optimiser: torch.optim.Optimizer,
     settings: TuneSettings,
     classes: int,
+    watch: Watch | None,
 ) -> Iterator[TuneStep]:
-    device, live = device_of(model), settings.dropout and has_dropout(model)
+    live = settings.dropout and has_dropout(model)
     set_tuning_mode(model, settings)
     for step in range(1, settings.steps + 1):
-        x, y, w = (t.to(device) for t in sampler.batch(settings.batch))
+        x, y, w = sampler.batch(settings.batch)
         draws = range(step * settings.batch, (step + 1) * settings.batch)
         with dropout_masks(model, settings.seed, draws) if live else nullcontext():
             logits = model(x)
@@ -217,7 +269,12 @@ def _optimise(
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
-        yield TuneStep(step, settings.steps, float(loss.detach()))
+        seen = watch.look() if watch and step % settings.look == 0 else None
+        yield TuneStep(step, settings.steps, float(loss.detach()), seen)
+        if watch and watch.patience == 0:
+            break
+    if watch:
+        watch.restore()
 
 
 def fine_tune(
