@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,11 @@ from limsup_widgets.errors import LimsupError
 from limsup_widgets.learn.dropout import dropout_masks
 from limsup_widgets.learn.infer import evaluating, prepare
 from limsup_widgets.learn.passes import pass_batches
+
+SHOWN = (2, 4, 8, 16, 32, 64, 128)
+"""After how many passes a picture is worth showing again."""
+LEAST = 4
+"""Passes before a standard error is trusted."""
 
 
 @dataclass(frozen=True)
@@ -77,17 +83,61 @@ def moments_of(
     single precision keeps their variance. ``progress`` is called with the number of passes done; an
     exception raised there ends the work.
     """
-    first = next(passes, None)
-    if first is None:
-        raise LimsupError("passes", got=0, expected="at least 1")
-    sums = Sums(first)
-    if progress is not None:
-        progress(1)
+    *_, last = stream_moments(passes, shown=(), progress=progress)
+    return last
+
+
+def stream_moments(
+    passes: Iterator[Tensor],
+    shown: Collection[int] = SHOWN,
+    tolerance: float = 0.0,
+    progress: Callable[[int], object] | None = None,
+) -> Iterator[Moments]:
+    """Moments while they are refined, and at last those of all passes.
+
+    Parameters
+    ----------
+    passes
+        Posteriors ``(K, H, W)``.
+    shown
+        After how many passes to give the moments so far.
+    tolerance
+        End as soon as the standard error of the mean posterior, as root mean square over pixels
+        and classes, is not above it; looked at from :data:`LEAST` passes on. 0: take all passes.
+    progress
+        As for :func:`moments_of`.
+
+    Raises
+    ------
+    LimsupError
+        There is no pass.
+
+    Examples
+    --------
+    >>> maps = iter(torch.full((9, 2, 4, 4), 0.5))
+    >>> [found.passes for found in stream_moments(maps)]
+    [2, 4, 8, 9]
+    >>> [found.passes for found in stream_moments(iter(torch.rand(99, 2, 8, 8)), tolerance=0.1)]
+    [2, 4, 8, 9]
+    """
+    sums: Sums | None = None
+    given = 0
     for prob in passes:
-        sums.add(prob)
+        if sums is None:
+            sums = Sums(prob)
+        else:
+            sums.add(prob)
         if progress is not None:
             progress(sums.count)
-    return sums.moments()
+        if tolerance and sums.count >= LEAST and sums.standard_error() <= tolerance:
+            break
+        if sums.count in shown:
+            given = sums.count
+            yield sums.moments()
+    if sums is None:
+        raise LimsupError("passes", got=0, expected="at least 1")
+    if sums.count != given:
+        yield sums.moments()
 
 
 class Sums:
@@ -118,6 +168,12 @@ class Sums:
         self._square.addcmul_(self._difference, self._difference)
         self.count += 1
 
+    def standard_error(self) -> float:
+        """Of the mean posterior: root mean square over pixels and classes, in 0…1/2."""
+        shift = self._sum / self.count
+        variance = (self._square / self.count - shift * shift).mean()
+        return math.sqrt(max(0.0, float(variance)) / max(1, self.count - 1))
+
     def moments(self) -> Moments:
         """Mean and both kinds of uncertainty of the passes so far."""
         shift = self._sum / self.count
@@ -136,6 +192,7 @@ def mc_moments(
     shared: bool = True,
     batch: int | None = None,
     progress: Callable[[int], object] | None = None,
+    tolerance: float = 0.0,
 ) -> Moments:
     r"""Posterior mean, aleatoric and epistemic uncertainty of ``x (C, H, W)``.
 
@@ -154,6 +211,9 @@ def mc_moments(
         Passes computed together; by default as many as suit the machine.
     progress
         Called with the number of passes done.
+    tolerance
+        Fewer passes will do once the standard error of the mean is not above it, see
+        :func:`stream_moments`.
 
     Raises
     ------
@@ -164,6 +224,10 @@ def mc_moments(
     -----
     Source: Gal and Ghahramani 2016; decomposition as in the talk of G. Boracchi (seed 000).
     """
-    if shared:
-        return moments_of(shared_passes(model, x, passes, seed, batch), progress)
-    return moments_of(mc_passes(model, x, passes, seed), progress)
+    run = (
+        shared_passes(model, x, passes, seed, batch)
+        if shared
+        else mc_passes(model, x, passes, seed)
+    )
+    *_, last = stream_moments(run, (), tolerance, progress)
+    return last

@@ -226,3 +226,34 @@ def test_errors():
             moments.mc_moments(dropping_unet(), random_input(), passes)
     with pytest.raises(LimsupError, match="uncertainty: got X, expected A, E or V"):
         moments.moments_of(iter(torch.ones(1, 1, 1, 1))).kind("X")
+
+
+def noise(passes, spread=0.2):
+    return iter(0.5 + spread * torch.randn(passes, 2, 16, 16, generator=torch.manual_seed(0)))
+
+
+def test_values_first_pictures_are_those_of_fewer_passes():
+    every = list(moments.stream_moments(noise(11)))
+    assert [found.passes for found in every] == [2, 4, 8, 11]
+    few = moments.moments_of(noise(4))
+    np.testing.assert_array_equal(every[1].mean, few.mean)
+    np.testing.assert_array_equal(every[1].epistemic, few.epistemic)
+
+
+@pytest.mark.parametrize("tolerance", [0.1, 0.05, 0.08])
+def test_values_ends_when_the_mean_is_known_well_enough(tolerance):
+    *_, found = moments.stream_moments(noise(500), tolerance=tolerance)
+    error = np.sqrt(found.epistemic.mean() / (found.passes - 1))
+    before = moments.moments_of(noise(found.passes - 1))
+    assert moments.LEAST <= found.passes < 500 and error <= tolerance
+    assert np.sqrt(before.epistemic.mean() / (before.passes - 1)) > tolerance
+
+
+def test_values_no_tolerance_takes_all_passes():
+    *_, found = moments.stream_moments(noise(40, spread=0.0))
+    assert found.passes == 40
+
+
+def test_errors_no_pass():
+    with pytest.raises(LimsupError, match="passes"):
+        list(moments.stream_moments(iter([])))
