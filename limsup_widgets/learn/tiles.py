@@ -25,8 +25,10 @@ __all__ = [
     "halo_of",
     "moments_box",
     "predict_box",
+    "read_window",
     "tile_plan",
     "tiling_of",
+    "window_of",
 ]
 
 Box = tuple[int, int, int, int]
@@ -82,7 +84,7 @@ def predict_box(
 
     Only the window around the box is read and run.
     """
-    x, core = _window(model, read, shape, box, halo)
+    x, core = read_window(model, read, shape, box, halo)
     return np.ascontiguousarray(predict(model, x)[core])
 
 
@@ -101,7 +103,7 @@ def moments_box(
     The masks are those of the whole image. A network without dropout has one pass and nothing
     epistemic.
     """
-    x, core = _window(model, read, shape, box, halo)
+    x, core = read_window(model, read, shape, box, halo)
     if has_dropout(model):
         found = mc_moments(model, x, passes, seed, progress=progress)
     else:
@@ -112,16 +114,24 @@ def moments_box(
     return replace(found, mean=mean, aleatoric=aleatoric, epistemic=epistemic)
 
 
-def _window(
+def window_of(
+    model: nn.Module, shape: tuple[int, int], box: Box, halo: int
+) -> tuple[Box, tuple[slice, ...]]:
+    """The window to run for ``box``, and where the box lies in what the window gives."""
+    window = grown(box, shape, halo, divisor_of(model))
+    rows = slice(box[0] - window[0], box[2] - window[0])
+    return window, (slice(None), rows, slice(box[1] - window[1], box[3] - window[1]))
+
+
+def read_window(
     model: nn.Module, read: Read, shape: tuple[int, int], box: Box, halo: int
 ) -> tuple[Tensor, tuple[slice, ...]]:
-    """Input of the window around ``box``, and where the box lies in it."""
-    window = grown(box, shape, halo, divisor_of(model))
+    """Input of the window around ``box``, and where the box lies in what the window gives."""
+    window, core = window_of(model, shape, box, halo)
     x, size = read(window), (window[2] - window[0], window[3] - window[1])
     if tuple(x.shape[-2:]) != size:
         raise LimsupError(f"image at {window}", got=tuple(x.shape[-2:]), expected=size)
-    rows = slice(box[0] - window[0], box[2] - window[0])
-    return x, (slice(None), rows, slice(box[1] - window[1], box[3] - window[1]))
+    return x, core
 
 
 def _check(box: Box, shape: tuple[int, int]) -> None:
