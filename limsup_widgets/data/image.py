@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from limsup_widgets.data.intensity import scale_intensity
+from limsup_widgets.data.lazy import Box, LazyArray, sample, scaled_levels
 from limsup_widgets.errors import LimsupError
 
 Axes = Literal["YX", "YXC", "ZYX"]
@@ -23,7 +26,8 @@ class Image:
     Attributes
     ----------
     array
-        ``YX`` (H, W), ``YXC`` (H, W, C) or ``ZYX`` (D, H, W); uint8, or float32 in [0, 1].
+        ``YX`` (H, W), ``YXC`` (H, W, C) or ``ZYX`` (D, H, W); uint8, or float32 in [0, 1]. Of a
+        large file a :class:`~limsup_widgets.data.lazy.LazyArray`, read slice by slice.
     axes
         Names of the axes of `array`.
     spacing
@@ -35,7 +39,7 @@ class Image:
         this matrix is therefore the image in its own space.
     sha256
         Of the bytes of the file; of a series, of its files in order; of the pixels if there is
-        no file.
+        no file. Of a lazy image it begins with ``sampled-`` and does not cover every byte.
     path
         File or folder it was read from, or None.
     name
@@ -50,7 +54,7 @@ class Image:
     ['scan_z000', 'scan_z001']
     """
 
-    array: NDArray
+    array: Any
     axes: Axes = "YX"
     spacing: tuple[float, ...] = (1.0, 1.0)
     affine: NDArray | None = None
@@ -119,6 +123,109 @@ class Image:
             notes=(*notes, *changes),
         )
 
+    @classmethod
+    def lazy(
+        cls,
+        source: Any,
+        levels: Sequence[Any] = (),
+        name: str = "image",
+        *,
+        spacing: tuple[float, float] = (1.0, 1.0),
+        sha256: str | None = None,
+        path: Path | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> Image:
+        """An image too large for memory, from anything that gives its pixels by slices.
+
+        Parameters
+        ----------
+        source
+            An object with `shape`, `dtype` and `source[rows, columns]`, as zarr, dask, h5py and
+            memory-mapped arrays are: ``(H, W)`` or ``(H, W, C)``. It must not change.
+        levels
+            The same image at lower resolutions, fine to coarse; made on the fly if none.
+        name, spacing, sha256, path, notes
+            As the attributes of the same name. The checksum is otherwise of a sample of pixels.
+
+        Raises
+        ------
+        LimsupError
+            For another number of axes, no pixels, levels that do not get coarser, or pixels that
+            are no real numbers; NaN or infinity are found when they are read.
+
+        Examples
+        --------
+        >>> image = Image.lazy(np.broadcast_to(np.uint8(7), (30000, 40000)), name="flat")
+        >>> image.read((20000, 0, 20002, 3)).tolist(), len(image.levels)
+        ([[7, 7, 7], [7, 7, 7]], 6)
+        """
+        stored = [_lazily(level, name) for level in (source, *levels)]
+        sizes = [level.shape[:2] for level in stored]
+        if any(a <= b for a, b in pairwise(sizes)) or len({a.shape[2:] for a in stored}) > 1:
+            raise LimsupError(f"levels of {name}", got=sizes, expected="one image, fine to coarse")
+        array, changes = scaled_levels(stored, name)
+        return cls(
+            array=array,
+            axes="YX" if array.ndim == 2 else "YXC",
+            spacing=spacing,
+            sha256=sha256 or f"sampled-{_pixels_sha256(sample(array))}",
+            path=path,
+            name=name,
+            notes=(*notes, *changes),
+        )
+
+    @property
+    def is_lazy(self) -> bool:
+        """Whether pixels stay outside memory until they are read."""
+        return isinstance(self.array, LazyArray)
+
+    @property
+    def levels(self) -> list[Any]:
+        """The image, then lower resolutions of it, fine to coarse; of a small one only itself."""
+        return (
+            [self.array, *self.array.coarser] if isinstance(self.array, LazyArray) else [self.array]
+        )
+
+    def read(self, box: Box) -> NDArray:
+        """Pixels ``(h, w)`` or ``(h, w, C)`` of ``box``, (top, left, bottom, right), half-open.
+
+        Raises
+        ------
+        LimsupError
+            A box that is empty or not inside the image, a volume, or a damaged file.
+        """
+        top, left, bottom, right = box
+        if self.is_volume:
+            raise LimsupError(self.name, got="a volume", expected="one plane", do="use planes()")
+        if not (0 <= top < bottom <= self.shape[0] and 0 <= left < right <= self.shape[1]):
+            raise LimsupError(f"box in {self.name}", got=box, expected=f"pixels of {self.shape}")
+        found: NDArray = self.array[top:bottom, left:right]
+        return found
+
+    def overview(self, pixels: int = 2**21) -> NDArray:
+        """The whole image with at most ``pixels`` pixels: a coarse level, every n-th pixel of it.
+
+        Examples
+        --------
+        >>> Image.from_array(np.zeros((100, 200), np.uint8)).overview(pixels=5000).shape
+        (50, 100)
+        """
+        if self.is_volume:
+            raise LimsupError(self.name, got="a volume", expected="one plane", do="use planes()")
+        fits = [level for level in self.levels if level.shape[0] * level.shape[1] <= pixels]
+        level = fits[0] if fits else self.levels[-1]
+        step = 1
+        while -(-level.shape[0] // step) * -(-level.shape[1] // step) > pixels:
+            step += 1
+        return np.asarray(level[::step, ::step])
+
+    def sample(self) -> NDArray:
+        """Pixels for statistics: all of them, of a lazy image blocks from all over it.
+
+        Blocks have full resolution, as a mean of pixels has another spread than pixels.
+        """
+        return sample(self.array) if self.is_lazy else np.asarray(self.array)
+
     @property
     def is_volume(self) -> bool:
         """Whether there is a depth axis."""
@@ -166,6 +273,27 @@ class Image:
             sha256=_pixels_sha256(pixels),
             name=f"{self.name}_{'zyx'[axis]}{index:03d}",
         )
+
+
+def _lazily(source: Any, name: str) -> LazyArray:
+    """``source`` as a lazy array of the values that it holds."""
+    missing = [a for a in ("shape", "dtype", "__getitem__") if not hasattr(source, a)]
+    if missing:
+        raise LimsupError(
+            name,
+            got=f"{type(source).__name__} without {' and '.join(missing)}",
+            expected="an array, or what can be sliced like one",
+        )
+    if len(source.shape) not in (2, 3) or min(source.shape) < 1:
+        raise LimsupError(name, got=f"shape {tuple(source.shape)}", expected="(H, W) or (H, W, C)")
+
+    def read(rows: slice, columns: slice) -> NDArray:
+        return np.asarray(source[rows, columns])
+
+    chunks = getattr(source, "chunks", None)
+    regular = isinstance(chunks, tuple) and all(isinstance(side, int) for side in chunks)
+    chunk = (chunks[0], chunks[1]) if chunks and regular else (1, 1)
+    return LazyArray(name, source.shape, source.dtype, read, chunk=chunk)
 
 
 def _guess_axes(array: NDArray) -> Axes:

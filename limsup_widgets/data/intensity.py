@@ -72,11 +72,17 @@ def _check_finite(array: NDArray, name: str) -> None:
         )
 
 
-def _windowed(array: NDArray, window: tuple[float, float]) -> tuple[NDArray, tuple[str, ...]]:
+def limits(array: NDArray, window: tuple[float, float] = WINDOW) -> tuple[float, float]:
+    """Values at the percentiles of ``window``; of nearly constant images the extremes."""
     low, high = (float(edge) for edge in np.percentile(array, window))
     if high <= low:
         # Nearly constant images (a few bright dots on black) would collapse onto one value.
         low, high = float(array.min()), float(array.max())
+    return low, high
+
+
+def _windowed(array: NDArray, window: tuple[float, float]) -> tuple[NDArray, tuple[str, ...]]:
+    low, high = limits(array, window)
     if high <= low:
         flat = np.zeros(array.shape, np.float32)
         return flat, (f"{array.dtype.name} constant at {low:g}: read as 0",)

@@ -50,7 +50,7 @@ def read_labels(path: str | Path, classes: int, shape: tuple[int, ...]) -> NDArr
             expected=f"{tuple(shape)} as the image has",
             do="export the labels at the size of the image",
         )
-    return _codes(path, raw.array, classes)
+    return as_codes(path, raw.array, classes)
 
 
 def check_scribbles(labels: NDArray[np.uint8], classes: int, name: str = "scribbles") -> None:
@@ -99,7 +99,8 @@ def _read(path: Path) -> Raw:
     raise LimsupError(str(path), got="an unknown extension", expected="PNG, TIFF or NIfTI", do=_HOW)
 
 
-def _codes(path: Path, array: NDArray, classes: int) -> NDArray[np.uint8]:
+def as_codes(path: Path, array: NDArray, classes: int) -> NDArray[np.uint8]:
+    """``array`` as uint8 codes; an error naming the file unless all are whole numbers 0…K."""
     values = np.unique(array)
     wrong = [v for v in values.tolist() if not (0 <= v <= classes and v == int(v))]
     if wrong:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from limsup_widgets.data.formats import Raw, dicom, dicom_series, nifti, raster, tiff
+from limsup_widgets.data.formats import Raw, dicom, dicom_series, nifti, raster, tiff, tiff_lazy
 from limsup_widgets.data.image import Image
 from limsup_widgets.data.label_files import check_scribbles, read_labels
 from limsup_widgets.errors import LimsupError
@@ -17,8 +17,7 @@ READERS: dict[str, Callable[[Path], Raw]] = {
     ".png": raster.read,
     ".jpg": raster.read,
     ".jpeg": raster.read,
-    ".tif": tiff.read,
-    ".tiff": tiff.read,
+    **dict.fromkeys((".tif", ".tiff", ".ome.tif", ".ome.tiff", ".btf", ".svs"), tiff.read),
     ".nii": nifti.read,
     ".nii.gz": nifti.read,
     **dict.fromkeys(dicom.SUFFIXES, dicom.read),
@@ -28,13 +27,16 @@ READERS: dict[str, Callable[[Path], Raw]] = {
 _FORMATS = "PNG, JPEG, TIFF, NIfTI or DICOM"
 
 
-def read_image(path: str | Path) -> Image:
+def read_image(path: str | Path, *, lazy_from: int = tiff_lazy.LAZY_PIXELS) -> Image:
     """Read a file, or a folder that holds one DICOM series.
 
     Parameters
     ----------
     path
         PNG, JPEG, TIFF, NIfTI or DICOM. DICOM files need no extension.
+    lazy_from
+        Height times width from which a flat TIFF image stays on the disk and is read where it
+        is looked at (`Image.read`, `Image.overview`).
 
     Returns
     -------
@@ -51,6 +53,10 @@ def read_image(path: str | Path) -> Image:
     path = Path(path).expanduser()
     if not path.exists():
         raise LimsupError(str(path), got="no such file", do="check the name and the folder")
+    if not path.is_dir() and _reader(path) is tiff.read:
+        large = tiff_lazy.open_large(path, image_name(path), lazy_from)
+        if large is not None:
+            return large
     if path.is_dir():
         raw, files = dicom_series.read_series(path, _series_files(path))
     else:

@@ -19,7 +19,7 @@ from limsup_widgets.errors import LimsupError
 # configures logging still gets the rest.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
-_ERRORS = (
+ERRORS: tuple[type[Exception], ...] = (
     tifffile.TiffFileError,
     OSError,
     ValueError,
@@ -33,6 +33,7 @@ _ERRORS = (
     struct.error,
     zlib.error,
 )
+"""What a decoder raises on a damaged file."""
 
 
 def read(path: Path, *, codes: bool = False) -> Raw:
@@ -50,9 +51,9 @@ def read(path: Path, *, codes: bool = False) -> Raw:
     LimsupError
         For a file that is no TIFF, is cut short, or has more axes than three.
     """
-    with reading(path, "TIFF", *_ERRORS), tifffile.TiffFile(path) as tiff:
+    with reading(path, "TIFF", *ERRORS), tifffile.TiffFile(path) as tiff:
         series = tiff.series[0]
-        _check_complete(path, tiff)
+        check_complete(path, tiff, series)
         notes = ("first of several images in the file",) * (len(tiff.series) > 1)
         try:
             array, axes = series.asarray(), series.axes
@@ -60,16 +61,16 @@ def read(path: Path, *, codes: bool = False) -> Raw:
             if "imagecodecs" not in str(error):
                 raise
             return raster.read_pages(path, codes=codes)
-        array, axes = _ordered(path, array, axes)
+        array, axes = ordered(path, array, axes)
         if codes:
             return Raw(array, axes, notes=notes)
-        array, axes, changes = _photometric(array, axes, series.keyframe)
+        array, axes, changes = photometric(array, axes, series.keyframe)
     return Raw(array, axes, notes=(*notes, *changes))
 
 
-def _check_complete(path: Path, tiff: tifffile.TiffFile) -> None:
+def check_complete(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
     """Refuse a file whose pixels would end behind its last byte: they would be read as zero."""
-    size, series = path.stat().st_size, tiff.series[0]
+    size = path.stat().st_size
     ends = [0 if series.dataoffset is None else series.dataoffset + series.nbytes]
     page: Any
     for page in series.pages:
@@ -109,7 +110,7 @@ def _last_page(tiff: tifffile.TiffFile, size: int) -> int:
     return max(seen)
 
 
-def _ordered(path: Path, array: NDArray, axes: str) -> tuple[NDArray, Any]:
+def ordered(path: Path, array: NDArray, axes: str) -> tuple[NDArray, Any]:
     """Bring the axes of tifffile to YX, YXC or ZYX."""
     keep = [i for i, size in enumerate(array.shape) if size > 1 or axes[i] in "YX"]
     array, axes = array.reshape([array.shape[i] for i in keep]), "".join(axes[i] for i in keep)
@@ -129,7 +130,8 @@ def _ordered(path: Path, array: NDArray, axes: str) -> tuple[NDArray, Any]:
     )
 
 
-def _photometric(array: NDArray, axes: Any, page: Any) -> tuple[NDArray, Any, tuple[str, ...]]:
+def photometric(array: NDArray, axes: Any, page: Any) -> tuple[NDArray, Any, tuple[str, ...]]:
+    """Pixels as they are meant: palette colours, white as the largest value, no alpha channel."""
     meaning = tifffile.PHOTOMETRIC(page.photometric)
     if meaning == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None and axes == "YX":
         colours = (page.colormap.T[array] >> 8).astype(np.uint8)
