@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from limsup_widgets.learn.moments import mc_moments
 
 COUNTS = (2, 5, 10, 20, 50, 100)
+PASSES = 60
+"""Few passes are tried so often that they come to this many: their error is a matter of luck."""
 REPEATS = 3
 SEED = 10**6
 """Masks of the reference; no way that is measured uses them."""
@@ -24,7 +26,7 @@ def error_curves(
     """Two figures: RMS error of the mean and of the epistemic map against seconds.
 
     ``passes`` is the reference's T; the counts that are tried stay below a tenth of it. Each point
-    is the mean of a few repeats with masks of their own.
+    is the mean of some repeats with masks of their own.
     """
     moments = mc_moments(model, x, passes, seed=SEED)
     reference = (torch.from_numpy(moments.mean), torch.from_numpy(moments.epistemic))
@@ -34,14 +36,25 @@ def error_curves(
         way(x, COUNTS[0])
     for count in counts:
         for name, way in ways.items():
-            tries = [point(way, x, count, reference) for _ in range(REPEATS)]
-            series[name].append([sum(values) / REPEATS for values in zip(*tries, strict=True)])
+            tries = [point(way, x, count, reference) for _ in range(repeats(count))]
+            series[name].append([sum(values) / len(tries) for values in zip(*tries, strict=True)])
     side, many = x.shape[-1], f"{passes:,} passes"
     what = ("mean", "epistemic map")
     return [
         figure(f"RMS error of the {what[i]} to {many}, {side}×{side}", series, i + 1, counts)
         for i in range(2)
     ]
+
+
+def repeats(count: int) -> int:
+    """How often ``count`` passes are tried.
+
+    Examples
+    --------
+    >>> [repeats(count) for count in (2, 10, 100)]
+    [30, 6, 3]
+    """
+    return max(REPEATS, PASSES // count)
 
 
 def point(

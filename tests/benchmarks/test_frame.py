@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-MODULES = ("common", "timing", "memory", "plots", "guard")
+MODULES = ("common", "timing", "memory", "plots", "guard", "mc_curve")
 
 
 @pytest.mark.parametrize("name", MODULES)
