@@ -17,6 +17,9 @@ class SessionEvents(SignalGroup):
     ----------
     scribbles, prediction
         Index of the image whose labels, or whose result, changed.
+    screen
+        Index of the image of which more, or something newer, is on
+        :attr:`~limsup_widgets.session.watchable.Watchable.screen`.
     image
         Index of the image that is now the current one.
     progress
@@ -35,6 +38,7 @@ class SessionEvents(SignalGroup):
 
     scribbles = Signal(int)
     prediction = Signal(int)
+    screen = Signal(int)
     image = Signal(int)
     progress = Signal(object)
     tuning = Signal(str)

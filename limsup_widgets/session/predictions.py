@@ -18,6 +18,7 @@ from limsup_widgets.learn.dropout import has_dropout
 from limsup_widgets.learn.infer import predict
 from limsup_widgets.learn.inputs import Normalizer
 from limsup_widgets.learn.moments import Moments, mc_moments
+from limsup_widgets.learn.tiles import Read
 from limsup_widgets.session.case import Case
 from limsup_widgets.session.networks import Network
 
@@ -74,6 +75,11 @@ class Predictions:
         """Normalised image ``(C, H, W)``."""
         return self.normalizer(self.case.images[image].array)
 
+    def reader(self, image: int) -> Read:
+        """What gives the normalised input ``(C, h, w)`` of a box of an image."""
+        source, normalizer = self.case.images[image], self.normalizer
+        return lambda box: normalizer(source.read(box))
+
     def prob(self, network: Network, image: int) -> NDArray[np.float32]:
         """Probabilities ``(K, H, W)``, read-only; dropout is off."""
         key = ("prob", network.sha256, image)
@@ -83,12 +89,30 @@ class Predictions:
         """Mean and both kinds of uncertainty; one pass where the network has no dropout."""
         if not has_dropout(network.module):
             return deterministic_moments(self.prob(network, image))
-        key = ("moments", network.sha256, image, self.passes, self.seed)
+        key = self._moments_key(network.sha256, image)
         return self._get(key, lambda: self._run(network, image, self._moments))
 
     def keep_prob(self, sha256: str, image: int, prob: NDArray[np.float32]) -> None:
         """Take over what was computed elsewhere."""
         self._get(("prob", sha256, image), lambda: prob)
+
+    def keep_moments(self, sha256: str, image: int, moments: Moments) -> None:
+        """Take over what was computed elsewhere, if it is of all passes."""
+        if moments.passes == self.passes:
+            self._get(self._moments_key(sha256, image), lambda: moments)
+
+    def known_prob(self, sha256: str, image: int) -> NDArray[np.float32] | None:
+        """Probabilities if they are there; nothing is computed."""
+        kept = self._kept.get(("prob", sha256, image))
+        return kept[0] if kept else None
+
+    def known_moments(self, sha256: str, image: int) -> Moments | None:
+        """Moments if they are there; nothing is computed."""
+        kept = self._kept.get(self._moments_key(sha256, image))
+        return kept[0] if kept else None
+
+    def _moments_key(self, sha256: str, image: int) -> Hashable:
+        return ("moments", sha256, image, self.passes, self.seed)
 
     def _moments(self, module: nn.Module, x: Tensor) -> Moments:
         return mc_moments(module, x, self.passes, self.seed)

@@ -22,15 +22,15 @@ from limsup_widgets.session.folder import SessionFolder
 from limsup_widgets.session.networks import Model
 from limsup_widgets.session.paintable import Paintable
 from limsup_widgets.session.showing import show
-from limsup_widgets.session.tunable import Tunable
+from limsup_widgets.session.watchable import Watchable
 
 
-class Session(Paintable, Tunable):
+class Session(Paintable, Watchable):
     """Scribble, tune, look, scribble again: all that a view needs, and no view.
 
     What can be read is in :class:`~.state.State`, painting in :class:`~.paintable.Paintable`,
-    tuning in :class:`~.tunable.Tunable`; here is what concerns the session as a whole. Every action
-    is one event of the journal.
+    tuning in :class:`~.tunable.Tunable`, what is on screen in :class:`~.watchable.Watchable`; here
+    is what concerns the session as a whole. Every action is one event of the journal.
 
     Parameters
     ----------
@@ -60,6 +60,9 @@ class Session(Paintable, Tunable):
         the images.
     threads
         CPU threads of torch, for tuning and for prediction.
+    tolerance
+        Passes on screen end early once the standard error of the mean posterior is not above it,
+        see :func:`~limsup_widgets.learn.moments.stream_moments`; 0 takes all passes.
 
     Raises
     ------
@@ -88,6 +91,7 @@ class Session(Paintable, Tunable):
         name: str = "session",
         normalizer: Normalizer | None = None,
         threads: int = 1,
+        tolerance: float = 0.0,
     ) -> None:
         super().__init__(
             images,
@@ -100,6 +104,7 @@ class Session(Paintable, Tunable):
             name=name,
             normalizer=normalizer,
             threads=threads,
+            tolerance=tolerance,
         )
         if folder is not None:
             self.save(folder)
@@ -225,6 +230,7 @@ class Session(Paintable, Tunable):
         """Stop a tune, save, and give the folder free; a second call does nothing."""
         if self._closed:
             return
+        self._stop_looking()
         self._stop()
         self._keep(self._networks.current)
         self._record.close()

@@ -18,6 +18,7 @@ from limsup_widgets.learn.infer import codes as codes_of
 from limsup_widgets.learn.inputs import Normalizer
 from limsup_widgets.learn.metrics import dice_per_class
 from limsup_widgets.learn.moments import Moments
+from limsup_widgets.learn.tiles import Box
 from limsup_widgets.learn.tune import FOREIGN, TuneSettings
 from limsup_widgets.learn.weights import ModelCard
 from limsup_widgets.session import opening
@@ -85,6 +86,11 @@ class State:
         if image != self._current:
             self._current = image
             self.events.tell("image", image)
+
+    @property
+    def window(self) -> Box:
+        """Part of the current image that is worked on: (top, left, bottom, right), half-open."""
+        return (0, 0, *self.images[self.current].shape)
 
     @property
     def folder(self) -> Path | None:

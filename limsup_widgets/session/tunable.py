@@ -10,16 +10,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
+from limsup_widgets.data.label_files import check_scribbles
 from limsup_widgets.errors import LimsupError
+from limsup_widgets.learn.crops import CropStore
+from limsup_widgets.learn.device import best_device
+from limsup_widgets.learn.holdout import Split, split_strokes
+from limsup_widgets.learn.tiles import Box
 from limsup_widgets.learn.tune import TuneStep
 from limsup_widgets.session.folder import SessionFolder
 from limsup_widgets.session.networks import Network, begin, shell
 from limsup_widgets.session.progress import text_bar
 from limsup_widgets.session.pump import Pump
+from limsup_widgets.session.screen import pieces
+from limsup_widgets.session.scribbled import scribbled_pieces
 from limsup_widgets.session.state import State
-from limsup_widgets.session.tuning import Tuned, TuneRequest, check_request, tune_network
+from limsup_widgets.session.tuning import Tuned, TuneRequest, tune_network
 from limsup_widgets.session.worker import Outcome, Tuner, explain
 
 
@@ -28,11 +37,21 @@ class Tunable(State):
 
     One path for both ways of asking: :meth:`tune` starts the same thread as :meth:`start_tune`, and
     lets events run until it is done. All state is changed in the thread that made the session.
+
+    Attributes
+    ----------
+    live
+        Whether each stroke is answered at once while the network tunes behind it, see
+        :class:`~limsup_widgets.session.watchable.Watchable`. Every fourth stroke of a class then
+        decides which of the two answers is shown, and teaches neither.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.pump = Pump()
+        self.live = False
+        self._inputs: dict[tuple[int, Box], Tensor] = {}
+        self._crops = CropStore()
         self._tuner = Tuner(self.threads)
         self._failure: BaseException | None = None
         here = threading.current_thread()
@@ -116,21 +135,62 @@ class Tunable(State):
     def _request(self) -> TuneRequest:
         """What to tune on, as it is now; raises :class:`LimsupError` below two classes."""
         self._check_open()
-        scribbled = check_request(self._history.labels, len(self.classes))
-        self._tuner.threads = self.threads
-        # Copied here, as this thread may be predicting with the original while the other one tunes.
-        start = replace(self._networks.current, module=copy.deepcopy(self.model))
+        scribbles = self._scribbles()
+        painted = [np.unique(codes) for codes in scribbles.values()]
+        check_scribbles(np.concatenate([np.empty(0, np.uint8), *painted]), len(self.classes))
+        split = self._split()
+        labels, tests = dict(scribbles), {}
+        if split is not None:
+            for image, box in scribbles:
+                rows, columns = slice(box[0], box[2]), slice(box[1], box[3])
+                labels[image, box] = split.teach[image][rows, columns]
+                tests[image, box] = split.test[image][rows, columns]
+        network = self._networks.current
         return TuneRequest(
-            network=start,
-            inputs=tuple(self._predictions.input(i) for i in scribbled),
-            labels=tuple(self.labels(i) for i in scribbled),
+            network=replace(network, module=copy.deepcopy(network.module)),
+            keys=tuple(scribbles),
+            inputs=tuple(self._input(*key) for key in scribbles),
+            labels=tuple(labels.values()),
             classes=len(self.classes),
             settings=self.settings,
             passes=self._predictions.passes,
             seed=self._predictions.seed,
-            show=(self.current, self._predictions.input(self.current)),
+            show=self._shown_after(),
             keep=self._keep,
+            tests=tuple(tests.values()),
+            strokes=split.strokes if split else 0,
+            # On an accelerator memory is given back after each tune.
+            store=self._crops if best_device().type == "cpu" else None,
         )
+
+    def _scribbles(self) -> dict[tuple[int, Box], NDArray[np.uint8]]:
+        """Codes of all scribbled pieces, by image and box."""
+        return {
+            (i, box): codes
+            for i in range(len(self.images))
+            for box, codes in scribbled_pieces(self._history, i).items()
+        }
+
+    def _split(self) -> Split | None:
+        """Strokes that teach and strokes that test; None unless both answers compete."""
+        if not self.live or any(image.is_lazy for image in self.images):
+            return None
+        split = split_strokes(self._history.done, self.case.shapes)
+        return split if split.enough else None
+
+    def _input(self, image: int, box: Box) -> Tensor:
+        """Normalised input of a piece; the same tensor each time, so that it stays where it is."""
+        key = image, box
+        if key not in self._inputs:
+            self._inputs[key] = self._predictions.reader(image)(box)
+        return self._inputs[key]
+
+    def _shown_after(self) -> tuple[int, Tensor] | None:
+        height, width = self.images[self.current].shape
+        whole = (0, 0, height, width)
+        if pieces((height, width), whole) != [whole]:
+            return None
+        return self.current, self._predictions.reader(self.current)(whole)
 
     def _begin_tune(self, request: TuneRequest) -> None:
         self._failure = None
@@ -148,9 +208,11 @@ class Tunable(State):
         if isinstance(outcome.result, Tuned):
             tuned = outcome.result
             self._networks.swap_in(tuned.network)
-            self._predictions.keep_prob(tuned.network.sha256, tuned.image, tuned.prob)
+            self._taken_over(tuned)
             facts["model"] = tuned.network.sha256
             facts |= {"loss": round(tuned.loss, 6), "seconds": round(tuned.seconds, 3)}
+            if tuned.scores is not None:
+                facts["held_out"] = asdict(tuned.scores)
         if outcome.status == "failed":
             facts["reason"] = explain(outcome.error)
             self._say(f"tune failed: {facts['reason']} The previous network stays in use.")
@@ -158,6 +220,11 @@ class Tunable(State):
         if outcome.status == "done":
             self._tell_model()
         self.events.tell("tuning", outcome.status)
+
+    def _taken_over(self, tuned: Tuned) -> None:
+        """Keep what the thread has predicted with the new network."""
+        if tuned.shown is not None:
+            self._predictions.keep_prob(tuned.network.sha256, *tuned.shown)
 
     def _stop(self) -> None:
         """Cancel a tune and see it ended."""

@@ -1,0 +1,167 @@
+"""What the views show of one image: filled piece by piece, what is visible first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limsup_widgets.learn.infer import codes as codes_of
+from limsup_widgets.learn.moments import Moments
+from limsup_widgets.learn.tiles import Box, tile_plan
+
+WHOLE = 2**20
+"""Pixels of an image that is computed in one piece."""
+TILE = 512
+"""Side of the pieces of a larger one."""
+KINDS = ("A", "E", "V")
+Answer = Literal["", "quick", "network"]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A piece of a result.
+
+    Attributes
+    ----------
+    ticket
+        Number of the request that it answers.
+    box
+        Where it lies in the image.
+    by
+        Who answers.
+    prob
+        ``(K, h, w)``; None if the part brings uncertainty only.
+    moments
+        Of the box, from the passes so far; None if the part brings none.
+    final
+        Whether these are the last moments of the box.
+    note
+        Why the piece is approximate, if it is.
+    """
+
+    ticket: int
+    box: Box
+    by: Answer
+    prob: NDArray[np.float32] | None = None
+    moments: Moments | None = None
+    final: bool = False
+    note: str = ""
+
+
+class Screen:
+    """Result on a window of an image, as far as it is known.
+
+    Attributes
+    ----------
+    image, box
+        Index, and the window (top, left, bottom, right).
+    codes
+        ``(h, w)``; 0 where nothing is known yet. What an older network said stays until a newer
+        one has come that far.
+    kinds
+        Maps ``(h, w)`` of A, E and V; zero where not known.
+    by
+        Who gave the codes: the quick classifier or the network.
+    passes
+        Of the uncertainty, the fewest of all parts; 0 before there is any.
+    note
+        Why pieces are approximate, where they are.
+    """
+
+    def __init__(self, image: int, box: Box) -> None:
+        self.image, self.box = image, box
+        size = box[2] - box[0], box[3] - box[1]
+        self.codes = np.zeros(size, np.uint8)
+        self.kinds = {kind: np.zeros(size, np.float32) for kind in KINDS}
+        self.by: Answer = ""
+        self.note = ""
+        self._known, self._passes = np.zeros(size, bool), np.zeros(size, np.int32)
+
+    @property
+    def done(self) -> float:
+        """Share of the window that is known, 0…1."""
+        return float(self._known.mean())
+
+    @property
+    def passes(self) -> int:
+        """Passes behind the least certain pixel."""
+        return int(self._passes.min())
+
+    def forget(self) -> None:
+        """What is shown is out of date, but stays until something newer comes."""
+        self._known[:] = False
+        self._passes[:] = 0
+
+    def put(self, part: Part) -> None:
+        """Take over the part of a result that lies in the window."""
+        here, there = overlap(self.box, part.box)
+        if part.prob is not None:
+            self.codes[here] = codes_of(part.prob[(slice(None), *there)])
+            self._known[here] = True
+            self.by = part.by
+        if part.moments is not None:
+            for kind, values in self.kinds.items():
+                values[here] = part.moments.kind(kind)[there]
+            self._passes[here] = part.moments.passes
+        self.note = part.note
+
+
+Place = tuple[slice, slice]
+
+
+def overlap(box: Box, other: Box) -> tuple[Place, Place]:
+    """Where two boxes overlap, as slices of what is in the first and of what is in the other.
+
+    Examples
+    --------
+    >>> overlap((0, 0, 4, 4), (2, 1, 9, 3))
+    ((slice(2, 4, None), slice(1, 3, None)), (slice(0, 2, None), slice(0, 2, None)))
+    """
+    top, left = (max(box[i], other[i]) for i in (0, 1))
+    bottom, right = (max(start, min(box[i], other[i])) for i, start in ((2, top), (3, left)))
+
+    def within(outer: Box) -> Place:
+        return (
+            slice(top - outer[0], bottom - outer[0]),
+            slice(left - outer[1], right - outer[1]),
+        )
+
+    return within(box), within(other)
+
+
+def inside(box: Box, outer: Box) -> bool:
+    """Whether ``box`` lies in ``outer`` as a whole."""
+    return all(box[i] >= outer[i] and box[i + 2] <= outer[i + 2] for i in (0, 1))
+
+
+def area(box: Box) -> int:
+    """Pixels of a box."""
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def pieces(shape: tuple[int, int], window: Box, visible: Box | None = None) -> list[Box]:
+    """Boxes that cover ``window``, in the order in which they are to be computed.
+
+    A small image is one piece. Of a larger one, the visible part comes first and in one piece, if
+    it is not too large for that; then the tiles of a fixed grid by their distance from it.
+
+    Examples
+    --------
+    >>> pieces((100, 100), (0, 0, 100, 100))
+    [(0, 0, 100, 100)]
+    >>> pieces((2000, 2000), (0, 0, 1024, 1024), visible=(10, 10, 300, 300))[:2]
+    [(10, 10, 300, 300), (0, 0, 512, 512)]
+    """
+    if shape[0] * shape[1] <= WHOLE:
+        return [(0, 0, *shape)]
+    first = [visible] if visible is not None and area(visible) <= WHOLE else []
+    tiles = tile_plan(shape, visible or window, TILE)
+    touched = [box for box in tiles if _touch(box, window)]
+    return first + [box for box in touched if not (first and inside(box, first[0]))]
+
+
+def _touch(box: Box, other: Box) -> bool:
+    return all(box[i] < other[i + 2] and other[i] < box[i + 2] for i in (0, 1))

@@ -1,0 +1,215 @@
+"""What is on screen, filled in the background: visible first, a stroke answered at once."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from limsup_widgets.learn.tiles import Box
+from limsup_widgets.session.filling import Look, Passes, QuickAnswers, Wanted, answer, fill
+from limsup_widgets.session.networks import Network
+from limsup_widgets.session.screen import Part, Screen
+from limsup_widgets.session.tunable import Tunable
+from limsup_widgets.session.tuning import Tuned
+from limsup_widgets.session.worker import Outcome, Reporter, Tuner, explain
+
+
+class Watchable(Tunable):
+    """The part of :class:`~limsup_widgets.session.session.Session` that views look at.
+
+    Nothing is computed here before :meth:`look` is called once. From then on the screen follows
+    image, network and strokes. One request is worked on at a time; a newer one ends it at its next
+    step.
+    """
+
+    def __init__(self, *arguments: Any, tolerance: float = 0.0, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.tolerance = tolerance
+        self._looker = Tuner(self.threads)
+        self._job: Callable[[Reporter], object] | None = None
+        self._ticket, self._looking, self._unsure, self._again = 0, False, False, False
+        self._visible: Box | None = None
+        self._lent: Network | None = None
+        self._quick: QuickAnswers | None = None
+        self._quick_stays = False
+        self._screen = Screen(self.current, self.window)
+        here = threading.current_thread()
+        self._looker.progress.connect(self._placed, thread=here)
+        self._looker.message.connect(self._say, thread=here)
+        self._looker.finished.connect(self._looked, thread=here)
+        self.events.image.connect(self._on_another_image)
+        self.events.model.connect(self._on_model)
+        self.events.scribbles.connect(self._on_stroke)
+        self.events.tuning.connect(self._on_tuning)
+
+    @property
+    def screen(self) -> Screen:
+        """What is known of the window of the current image; see :attr:`events.screen`."""
+        return self._screen
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is being computed for the screen."""
+        return self._job is None and not self._looker.running and self._looker.ended
+
+    def look(self, visible: Box | None = None, unsure: bool | None = None) -> None:
+        """Fill the screen in the background; ``events.screen`` tells each piece that arrives.
+
+        Parameters
+        ----------
+        visible
+            Box of the image that can be seen; it is computed first. None: the whole window.
+        unsure
+            Whether uncertainty is wanted too; None leaves that as it is.
+        """
+        self._check_open()
+        self._visible = visible
+        self._unsure = self._unsure if unsure is None else unsure
+        self._looking = True
+        self._refresh()
+
+    def settle(self, timeout: float | None = None) -> bool:
+        """Let events run until the screen is complete; False if ``timeout`` seconds pass first."""
+        return self.pump.until(lambda: self.at_rest, timeout)
+
+    # What a change of the session means for the screen.
+
+    def _on_another_image(self, _: int) -> None:
+        self._visible = None
+        self._screen = Screen(self.current, self.window)
+        self._refresh()
+
+    def _on_model(self, _: str) -> None:
+        self._screen.forget()
+        self._refresh()
+
+    def _on_stroke(self, _: int) -> None:
+        if not (self.live and self._can_answer()):
+            return
+        self._quick_stays = True
+        self._refresh()
+        if self.tuning:
+            self._again = True
+        else:
+            self.start_tune()
+
+    def _on_tuning(self, what: str) -> None:
+        if what != "started" and self._again:
+            self._again = False
+            if what == "done" and self._can_answer():
+                self.start_tune()
+
+    def _taken_over(self, tuned: Tuned) -> None:
+        super()._taken_over(tuned)
+        scores = tuned.scores
+        won = scores is not None and scores.better == "quick"
+        # Strokes painted meanwhile are known to the quick answer alone.
+        self._quick_stays = won or self._again
+        if scores is not None and won:
+            self._say(
+                f"the quick answer stays: right on {100 * scores.quick:.0f} % of "
+                f"{scores.strokes} held-out strokes, the network on {100 * scores.network:.0f} %"
+            )
+
+    def _can_answer(self) -> bool:
+        """Whether two classes are scribbled."""
+        return (
+            len({stroke_code for s in self._history.done for *_, stroke_code in s.runs} - {0}) > 1
+        )
+
+    # Requests: the newest one counts.
+
+    def _refresh(self) -> None:
+        if not self._looking or self._closed:
+            return
+        self._ticket += 1
+        if self.live and self._quick_stays and self._can_answer():
+            self._ask(self._quick_job())
+        elif self.ready:
+            self._quick_stays = False
+            self._ask(self._network_job(self._from_cache()))
+
+    def _ask(self, job: Callable[[Reporter], object] | None) -> None:
+        self._job = job
+        self._looker.cancel()
+        self._next_job()
+
+    def _next_job(self) -> None:
+        if self._job is not None and not self._looker.running:
+            job, self._job = self._job, None
+            self._looker.start(job)
+
+    def _look(self, image: int, *wanted: Wanted) -> Look:
+        window = self._screen.box if image == self.current else (0, 0, *self.images[image].shape)
+        visible = self._visible if image == self.current else None
+        shape, read = self.images[image].shape, self._predictions.reader(image)
+        return Look(self._ticket, image, shape, read, window, visible, frozenset(wanted))
+
+    def _from_cache(self) -> list[Wanted]:
+        """Show what is known already; what still has to be computed."""
+        sha, image = self.model_sha256, self.current
+        box = (0, 0, *self.images[image].shape)
+        wanted: list[Wanted] = []
+        prob = self._predictions.known_prob(sha, image)
+        moments = self._predictions.known_moments(sha, image) if self._unsure else None
+        if prob is None:
+            wanted.append("prob")
+        if self._unsure and moments is None:
+            wanted.append("unsure")
+        if prob is not None or moments is not None:
+            self._show(Part(self._ticket, box, "network", prob, moments, True))
+        return wanted
+
+    def _network_job(self, wanted: list[Wanted]) -> Callable[[Reporter], object] | None:
+        if not wanted:
+            return None
+        how = Passes(self._predictions.passes, self._predictions.seed, self.tolerance)
+        return partial(fill, self._look(self.current, *wanted), self._copy().module, how)
+
+    def _copy(self) -> Network:
+        """The network in use, as the thread's own: passes hang hooks on it, which others see."""
+        current = self._networks.current
+        if self._lent is None or self._lent.sha256 != current.sha256:
+            self._lent = replace(current, module=copy.deepcopy(current.module))
+        return self._lent
+
+    def _quick_job(self) -> Callable[[Reporter], object]:
+        if self._quick is None or self._quick.sha256 != self.model_sha256:
+            self._quick = QuickAnswers(self._copy(), self.case.channels)
+        scribbles = self._scribbles()
+        looks = {i: self._look(i) for i in {self.current, *(i for i, _ in scribbles)}}
+        look = looks[self.current]
+        return partial(answer, look, self._quick, scribbles, looks, len(self.classes))
+
+    # What the thread has to say; all of this runs in the thread that made the session.
+
+    def _placed(self, part: Part) -> None:
+        if part.ticket != self._ticket or self._closed:
+            return
+        self._show(part)
+        whole = part.box == (0, 0, *self.images[self.current].shape)
+        if part.by == "network" and whole:
+            if part.prob is not None:
+                self._predictions.keep_prob(self.model_sha256, self.current, part.prob)
+            if part.moments is not None and part.final:
+                self._predictions.keep_moments(self.model_sha256, self.current, part.moments)
+
+    def _show(self, part: Part) -> None:
+        self._screen.put(part)
+        self.events.tell("screen", self._screen.image)
+
+    def _looked(self, outcome: Outcome) -> None:
+        if outcome.status == "failed":
+            self._say(f"no result on screen: {explain(outcome.error)}")
+        if self._closed:
+            return
+        self._next_job()
+
+    def _stop_looking(self) -> None:
+        self._job = None
+        self._looker.cancel()
+        self._looker.join()
