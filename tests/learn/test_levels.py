@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,8 +7,10 @@ from learn.toys import random_input, tiny_unet
 from torch import nn
 from torch.nn import functional as F
 
-from limsup_widgets.learn.levels import levels_of
-from limsup_widgets.learn.rivals import deep_features
+from limsup_widgets.learn.infer import predict
+from limsup_widgets.learn.levels import FLOOR, levels_of
+from limsup_widgets.learn.logistic import Logistic
+from limsup_widgets.learn.rivals import deep_features, multiscale
 
 
 def basic_unet(classes=3):
@@ -51,22 +55,28 @@ def test_equivalence_deep_features():
 @pytest.mark.parametrize("make", [tiny_unet, basic_unet, monai_unet, TwoHeads])
 @pytest.mark.parametrize("shape", [(3, 64, 96), (3, 37, 50)])
 def test_equivalence_pixels(make, shape):
-    levels = levels_of(make(), random_input(shape=shape))
+    net, x = make(), random_input(shape=shape)
+    levels = levels_of(net, x)
     rows, cols = (g.ravel() for g in np.indices(shape[1:]))
-    np.testing.assert_allclose(
-        levels.at(rows, cols), stacked(levels).flatten(0, 1).numpy(), atol=1e-5
-    )
+    found, own = levels.at(rows, cols)
+    np.testing.assert_allclose(found, stacked(levels).flatten(0, 1).numpy(), atol=1e-5)
+    expected = np.log(np.maximum(predict(net, x), np.exp(FLOOR)))
+    np.testing.assert_allclose(own, expected.reshape(len(expected), -1).T, atol=1e-4)
 
 
 @pytest.mark.parametrize("make", [tiny_unet, basic_unet, monai_unet, TwoHeads])
 def test_equivalence_logits(make):
     levels = levels_of(make(), random_input(shape=(3, 37, 50)))
     maps = stacked(levels)
-    generator = torch.Generator().manual_seed(0)
-    coef = torch.randn(4, maps.shape[-1], generator=generator)
-    intercept = torch.randn(4, generator=generator)
+    rng = np.random.default_rng(0)
+    fit = Logistic(rng.normal(size=(5, maps.shape[-1])), rng.normal(size=5), corrects=False)
+    coef, intercept = (torch.from_numpy(a.astype(np.float32)) for a in (fit.coef, fit.intercept))
     expected = (maps @ coef.T + intercept).movedim(-1, 0)
-    torch.testing.assert_close(levels.logits(coef, intercept), expected, atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(levels.logits(fit), expected, atol=1e-4, rtol=1e-5)
+    if levels.own.shape[1] == 5:
+        own = levels.own[0, :, :37, :50]
+        corrected = levels.logits(replace(fit, corrects=True))
+        torch.testing.assert_close(corrected, expected + own, atol=1e-4, rtol=1e-5)
 
 
 def test_shapes():
@@ -83,6 +93,15 @@ def test_shapes():
     assert found["TwoHeads"] == [(5, 64, 64)], "the logits stand in for what no layer sees"
 
 
+def test_values_filters():
+    """The last level, at full resolution, is scikit-image's of the padded input."""
+    x = random_input(shape=(3, 40, 56))
+    maps = levels_of(tiny_unet(), x, filters=True).maps
+    expected = multiscale(x.movedim(0, -1).numpy())
+    assert len(maps) == 5
+    np.testing.assert_array_equal(maps[-1][0].movedim(0, -1), expected)
+
+
 def test_values_bytes():
     levels = levels_of(tiny_unet(), random_input(shape=(3, 40, 56)))
-    assert levels.nbytes == 4 * (10 * 5 * 7 + 8 * 10 * 14 + 6 * 20 * 28 + 4 * 40 * 56)
+    assert levels.nbytes == 4 * (10 * 5 * 7 + 8 * 10 * 14 + 6 * 20 * 28 + (4 + 3) * 40 * 56)
