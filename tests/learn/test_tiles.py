@@ -156,8 +156,10 @@ def test_values_halo_of_convolutions(count, divisor):
     assert tiles.halo_of(net, 3) == -(-count // divisor) * divisor
 
 
-def test_values_halo_dilated_and_one_sided():
-    net = nn.Sequential(nn.ZeroPad2d((0, 6, 0, 0)), nn.Conv2d(3, 2, (1, 3), dilation=(1, 3)))
+@pytest.mark.parametrize("padding", [(6, 0, 0, 0), (0, 6, 0, 0), (0, 0, 6, 0), (0, 0, 0, 6)])
+def test_values_halo_dilated_and_one_sided(padding):
+    kernel, dilation = ((1, 3), (1, 3)) if any(padding[:2]) else ((3, 1), (3, 1))
+    net = nn.Sequential(nn.ZeroPad2d(padding), nn.Conv2d(3, 2, kernel, dilation=dilation))
     net.divisor = 1
     assert tiles.halo_of(net, 3) == 6
 
