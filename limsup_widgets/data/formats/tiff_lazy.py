@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import weakref
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -51,7 +51,7 @@ def open_large(path: Path, name: str, lazy_from: int = LAZY_PIXELS) -> Image | N
     return Image(
         array=array,
         axes="YX" if array.ndim == 2 else "YXC",
-        sha256=fingerprint(path, _tables(series)),
+        sha256=fingerprint(path),
         path=path,
         name=name,
         notes=(*notes, *changes, left),
@@ -70,15 +70,14 @@ def open_stored(path: Path) -> LazyArray:
         return _Level(path, file.series[0], 0, opened, as_stored=True).array
 
 
-def fingerprint(path: Path, extra: bytes = b"", blocks: int = 64, block: int = 1 << 16) -> str:
+def fingerprint(path: Path, blocks: int = 64, block: int = 1 << 16) -> str:
     """Checksum of a file too large to be read: ``sampled-`` and 64 hexadecimal digits.
 
-    SHA-256 over the file's size, ``extra`` and blocks from the first byte to the last, evenly
-    spread. A change between the blocks goes unnoticed, unless ``extra`` tells of it: the places
-    and lengths of compressed tiles do.
+    SHA-256 over the file's size and blocks from the first byte to the last, evenly spread. A
+    change between them that leaves the size as it is goes unnoticed.
     """
     size = path.stat().st_size
-    digest = hashlib.sha256(f"{size},{blocks},{block}".encode() + extra)
+    digest = hashlib.sha256(f"{size},{blocks},{block}".encode())
     with path.open("rb") as stream:
         for place in np.unique(np.linspace(0, max(0, size - block), blocks).astype(np.int64)):
             stream.seek(int(place))
@@ -183,14 +182,3 @@ def _no_decoder(path: Path, page: Any) -> LimsupError:
         expected="the package imagecodecs beside tifffile",
         do="pip install imagecodecs",
     )
-
-
-def _tables(series: tifffile.TiffPageSeries) -> bytes:
-    """Places and lengths of all tiles, which change with what is in them."""
-    tables = [
-        np.asarray([*page.dataoffsets, *page.databytecounts], np.int64).tobytes()
-        for level in series.levels
-        for page in cast(Any, level.pages)
-        if page is not None
-    ]
-    return b"".join(tables)
