@@ -21,6 +21,7 @@ def unit_float(array: NDArray[Any]) -> NDArray[np.float32]:
         raise LimsupError(
             "image", got=f"shape {array.shape}", expected="(H, W) or (H, W, C)", do="pick one plane"
         )
+    array = np.asarray(array)  # reads a lazy image, or says that it is too large
     scaled = array.astype(np.float32) / (255 if array.dtype == np.uint8 else 1)
     planes = scaled[None] if array.ndim == 2 else np.moveaxis(scaled, -1, 0)
     return np.ascontiguousarray(planes, dtype=np.float32)

@@ -4,6 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from limsup_widgets.data.image import Image
 from limsup_widgets.errors import LimsupError
 from limsup_widgets.learn.inputs import Normalizer, pad_to, unit_float
 
@@ -48,3 +49,14 @@ def test_errors():
         unit_float(np.zeros((2, 2, 2, 2)))
     with pytest.raises(LimsupError, match="image channels: got 1, expected 3"):
         Normalizer((0.0,) * 3, (1.0,) * 3)(np.zeros((4, 4), np.uint8))
+
+
+def test_values_of_a_lazy_image():
+    pixels = np.random.default_rng(0).integers(0, 256, (900, 700, 3)).astype(np.uint8)
+    image = Image.lazy(pixels)
+    fitted, plain = Normalizer.fit([image.sample()]), Normalizer.fit([pixels])
+    np.testing.assert_allclose([*fitted.mean, *fitted.std], [*plain.mean, *plain.std], atol=5e-3)
+    assert torch.equal(plain(image.array), plain(pixels))
+    giant = Image.lazy(np.broadcast_to(np.uint8(7), (20_000, 20_000, 3)), name="giant")
+    with pytest.raises(LimsupError, match="giant: got 1144 MiB"):
+        plain(giant.array)
