@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
-RIDGE, BIAS_RIDGE = 100.0, 5.0
+RIDGE, BIAS_RIDGE = 30.0, 1.5
 """Penalties of a correction, for standardised features and the sum over pixels.
 
 They are large, as the pixels of a stroke are anything but independent, and the intercept has one

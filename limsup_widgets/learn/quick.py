@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -134,11 +134,10 @@ class QuickClassifier:
         codes = np.concatenate([np.empty(0, np.uint8), *(s.codes for s in samples)])
         if len(np.unique(codes)) < 2:
             raise LimsupError("scribbles", got="fewer than two classes", do="scribble a second one")
-        kept = _thinned(codes)
+        kept = thinned(codes)
         xs, own = (np.concatenate(part)[kept] for part in
                    ([s.features for s in samples], [s.own for s in samples]))  # fmt: skip
-        mean, square = np.mean([s.moments for s in samples], axis=0)
-        scale = mean, np.sqrt(np.maximum(square - mean**2, 0))
+        scale = image_scale([s.moments for s in samples])
         self._fit = self._regress(xs, own, codes[kept], classes, scale)
 
     def predict(self, key: Hashable) -> Floats:
@@ -190,7 +189,7 @@ class QuickClassifier:
         if int(labels.max()) > classes:
             raise LimsupError(f"labels of {key!r}", got=int(labels.max()), expected=f"0…{classes}")
         flat = np.flatnonzero(labels)
-        flat = flat[_thinned(labels.flat[flat])]
+        flat = flat[thinned(labels.flat[flat])]
         found = levels.at(*np.divmod(flat, labels.shape[1]))
         self._samples[key] = Sample(labels.copy(), *found, labels.flat[flat], levels.moments())
         return self._samples[key]
@@ -205,7 +204,17 @@ class QuickClassifier:
         return fit_logistic(xs, codes, classes, None, scale, self._fit)
 
 
-def _thinned(codes: Codes) -> NDArray[np.intp]:
+def image_scale(moments: Sequence[Floats]) -> tuple[Floats, Floats]:
+    """Mean and standard deviation ``(F,)`` over several images, from each one's moments.
+
+    Features are standardised by the images, not by the scribbled pixels: what hardly varies along
+    a few strokes may vary much elsewhere, and would be blown up there.
+    """
+    mean, square = np.mean(moments, axis=0)
+    return mean, np.sqrt(np.maximum(square - mean**2, 0))
+
+
+def thinned(codes: Codes) -> NDArray[np.intp]:
     """Indices into ``codes`` of at most ``MOST`` pixels of each class, evenly spaced."""
     kept = []
     for code in np.unique(codes):
