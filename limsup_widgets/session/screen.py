@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from limsup_widgets.errors import LimsupError
 from limsup_widgets.learn.infer import codes as codes_of
 from limsup_widgets.learn.moments import Moments
 from limsup_widgets.learn.tiles import Box, tile_plan
@@ -89,6 +90,12 @@ class Screen:
     def passes(self) -> int:
         """Passes behind the least certain pixel."""
         return int(self._passes.min())
+
+    def kind(self, name: str) -> NDArray[np.float32]:
+        """``"A"``, ``"E"`` or ``"V"`` ``(h, w)``, as far as it is known."""
+        if name not in self.kinds:
+            raise LimsupError("uncertainty", got=name, expected="A, E or V")
+        return self.kinds[name]
 
     def forget(self) -> None:
         """What is shown is out of date, but stays until something newer comes."""

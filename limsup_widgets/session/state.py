@@ -30,6 +30,8 @@ from limsup_widgets.session.networks import Model, Network, Networks, begin
 from limsup_widgets.session.predictions import Predictions
 from limsup_widgets.session.record import Record
 from limsup_widgets.session.regions import Region, find_regions
+from limsup_widgets.session.screen import WHOLE
+from limsup_widgets.session.scribbled import scribbled_pieces
 
 
 class State:
@@ -142,9 +144,18 @@ class State:
         """Whether everything done so far is on disk."""
         return self._record.is_saved
 
-    def labels(self, image: int) -> NDArray[np.uint8]:
-        """Scribbles ``(H, W)``, codes 0 (none) and 1…K; a copy."""
-        return self._history.labels[self.case.index(image)].copy()
+    def labels(self, image: int, box: Box | None = None) -> NDArray[np.uint8]:
+        """Scribbles ``(H, W)`` or of a box, codes 0 (none) and 1…K; a copy."""
+        top, left, bottom, right = box or (0, 0, *self.images[self.case.index(image)].shape)
+        return self._history.labels[image][top:bottom, left:right].copy()
+
+    def counts(self) -> NDArray[np.int64]:
+        """Scribbled pixels of the classes 1…K over all images, ``(K,)``."""
+        total = np.zeros(len(self.classes) + 1, np.int64)
+        for image in range(len(self.images)):
+            for codes in scribbled_pieces(self._history, image).values():
+                total += np.bincount(codes.ravel(), minlength=len(total))
+        return total[1:]
 
     def truth(self, image: int) -> NDArray[np.uint8] | None:
         """True codes ``(H, W)``, or None where they are not known."""
@@ -161,6 +172,20 @@ class State:
     def moments(self, image: int) -> Moments:
         """Mean and uncertainty of the passes; one pass for a network without dropout."""
         return self._predictions.moments(self._networks.current, self.case.index(image))
+
+    def is_known(self, image: int) -> bool:
+        """Whether :meth:`prob` has its answer ready, or would have to compute it now."""
+        sha256 = self._networks.current.sha256
+        return self._predictions.known_prob(sha256, self.case.index(image)) is not None
+
+    def is_comparable(self, image: int) -> bool:
+        """Whether :meth:`compare` has its answer ready, or soon, as the image is small."""
+        before = self._networks.previous
+        if before is None or not self.is_known(image):
+            return False
+        height, width = self.images[image].shape
+        known = self._predictions.known_prob(before.sha256, image) is not None
+        return known or height * width <= WHOLE
 
     def uncertainty(self, image: int, kind: str = "V") -> NDArray[np.float32]:
         """``"A"``, ``"E"`` or their sum ``"V"``, summed over classes, ``(H, W)``."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limsup_widgets.errors import LimsupError
+from limsup_widgets.view import status
 
 if TYPE_CHECKING:
     from limsup_widgets.session.compare import Comparison
@@ -123,19 +124,23 @@ class Controls:
         self.regions, self.place = [], -1
 
     def uncertainty(self) -> NDArray[np.floating] | None:
-        """Map (H, W) of the kind on view for the current image; None if there is none yet."""
-        if not self.session.ready:
-            return None
-        answer = self.guard(self.session.uncertainty, self.session.current, self.kind)
-        return answer if isinstance(answer, np.ndarray) else None
+        """Map (h, w) of the kind on view, as far as it is known; None if there is none yet."""
+        answer = self.guard(self.session.screen.kind, self.kind)
+        return answer if isinstance(answer, np.ndarray) and answer.any() else None
+
+    def toggle_live(self) -> None:
+        """Answer each stroke at once and tune behind it, or only tune when asked."""
+        self.session.live = not self.session.live
+        self.say(status.LIVE if self.session.live else status.NOT_LIVE)
 
     def comparison(self) -> Comparison | None:
         """The previous result of the current image against the present one; None before a tune."""
-        return self.session.compare(self.session.current) if self.session.has_previous else None
+        index = self.session.current
+        return self.session.compare(index) if self.session.is_comparable(index) else None
 
     def dice(self) -> NDArray[np.floating] | None:
         """Dice (K,) of the current image; None where truth or prediction is not known."""
         index = self.session.current
-        if self.session.truth(index) is None or not self.session.ready:
+        if self.session.truth(index) is None or not self.session.is_known(index):
             return None
         return self.session.dice(index)

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
 WIDTH = 384
 CHANGED = "What changed  (D)"
+LIVE = "Live  (L)"
 ROWS = {
     "learn": (
         ("tune", "Tune  (T)", "learn from the strokes"),
         ("cancel", "Cancel  (Esc)", "stop and keep the model"),
+        ("toggle_live", LIVE, "answer each stroke at once and tune behind it"),
     ),
     "look": (
         ("toggle_previous", "Before / after  (B)", "the model before the last tune, and back"),
@@ -112,7 +114,7 @@ class Dock:
     def _make_outputs(self) -> None:
         self.progress = widgets.ProgressBar(min=0, max=1, value=0)
         self.step, self.message, self.saved = _text(), _text(MESSAGE), _text()
-        self.scores, self.count, self.table = _text(), _text(), _text()
+        self.scores, self.count, self.table, self.answer = (_text() for _ in range(4))
         self.keys = _text()
         self.keys.value = table_html(["key", "does"], help_rows(len(self.classes)))
         self.keys_shown = widgets.PushButton(text="Keys …", tooltip="list of all keys")
@@ -138,6 +140,7 @@ class Dock:
             self.step,
             self.message,
             _heading("look"),
+            self.answer,
             self.scores,
             rows["look"],
             self.table,
@@ -185,6 +188,10 @@ class Dock:
     def show_tuning(self, busy: bool) -> None:
         """Offer Tune or Cancel, whichever makes sense now."""
         self.buttons["tune"].enabled, self.buttons["cancel"].enabled = not busy, busy
+
+    def show_live(self, live: bool) -> None:
+        """Say on the button what a press does now."""
+        self.buttons["toggle_live"].text = "Stop live  (L)" if live else LIVE
 
     def show_progress(self, step: int, total: int, loss: float) -> None:
         """Move the bar."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import napari
 
     from limsup_widgets.data.image import Image
+    from limsup_widgets.learn.tiles import Box
     from limsup_widgets.session.compare import Comparison
 
 BRUSH = 7
@@ -39,6 +40,10 @@ class SessionLayers:
         The first image; all images of a session have the same channels.
     colours
         Colours of the codes, as napari's colormap of labels.
+    window
+        Part of the image (top, left, bottom, right) on which the other layers lie.
+    large
+        Whether any image of the session stays on the disk; napari then shows its levels.
 
     Attributes
     ----------
@@ -46,9 +51,14 @@ class SessionLayers:
         The layers; `place` frames a region.
     """
 
-    def __init__(self, viewer: napari.Viewer, source: Image, colours: object) -> None:
-        blank = np.zeros(source.shape, np.float32)
-        self.image = viewer.add_image(source.array, name="image", rgb=source.channels >= 3)
+    def __init__(
+        self, viewer: napari.Viewer, source: Image, colours: object, window: Box, large: bool
+    ) -> None:
+        blank = np.zeros((window[2] - window[0], window[3] - window[1]), np.float32)
+        self._large = large
+        self.image = viewer.add_image(
+            self._data(source), name="image", rgb=source.channels >= 3, multiscale=large
+        )
         self.unsure = viewer.add_image(
             blank, name="uncertainty", colormap=UNCERTAINTY_MAP, opacity=0.8, visible=False
         )
@@ -80,14 +90,38 @@ class SessionLayers:
             if layer not in viewer.layers:
                 viewer.add_layer(layer)
 
-    def show_image(self, source: Image) -> bool:
-        """Replace the image; whether its size differs from the last one's."""
-        moved = self.image.data.shape != source.array.shape
-        self.image.data = source.array
+    def _data(self, source: Image) -> Any:
+        return source.levels if self._large else source.array
+
+    def show_image(self, source: Image, window: Box) -> bool:
+        """Replace the image, and put the other layers on its window; whether its size differs."""
+        moved = tuple(self.image.extent.data[1, -2:] + 1) != source.shape
+        self.image.data = self._data(source)
         for layer in self.all():
             layer.scale = source.spacing
         self.place.visible = False
+        self.show_window(window)
         return moved
+
+    def show_window(self, window: Box) -> None:
+        """Lay what can be painted, predicted and doubted on a window of the image."""
+        size = window[2] - window[0], window[3] - window[1]
+        corner = np.array(window[:2]) * self.image.scale[-2:]
+        for layer in (self.unsure, self.prediction, self.scribbles):
+            if layer.data.shape != size:
+                layer.data = np.zeros(size, layer.data.dtype)
+            layer.translate = corner
+
+    def visible(self) -> Box:
+        """Box of the image that the canvas shows, cut to the image."""
+        corners = np.array(self.image.corner_pixels, float)[:, :2]
+        if self._large:
+            corners *= self.image.downsample_factors[self.image.data_level][:2]
+        height, width = (int(n) + 1 for n in self.image.extent.data[1, -2:])
+        top, left = np.clip(np.floor(corners[0]), 0, (height - 1, width - 1)).astype(int).tolist()
+        low = np.clip(np.ceil(corners[1]) + 1, (top + 1, left + 1), (height, width))
+        bottom, right = low.astype(int).tolist()
+        return top, left, bottom, right
 
     def show_scribbles(self, labels: NDArray[np.uint8]) -> None:
         """Replace the strokes (H, W), unless napari itself has just drawn them."""

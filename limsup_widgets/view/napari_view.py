@@ -13,6 +13,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import napari
+import numpy as np
 from napari.utils.colormaps import DirectLabelColormap
 from psygnal.qt import start_emitting_from_queue
 
@@ -111,10 +112,12 @@ class NapariView:
         self.viewer.window._qt_window.destroyed.connect(self._forget)
         self._on_image(self.session.current)
         self._on_tuning("started" if self.session.tuning else "")
+        self.dock.show_live(self.session.live)
         self.choose(1)
         self.viewer.show()
         self.viewer.window.resize(*SIZE)
         self.viewer.reset_view()
+        self._look()
         return self
 
     def follow(self, session: Session) -> NapariView:
@@ -189,6 +192,11 @@ class NapariView:
         self._only_changed = not self._only_changed and self.session.has_previous
         self._draw_prediction()
 
+    def toggle_live(self) -> None:
+        """Answer each stroke at once and tune behind it, or only tune when asked."""
+        self.controls.act("toggle_live")
+        self.dock.show_live(self.session.live)
+
     def next_region(self) -> None:
         """Go to the next place worth a stroke."""
         region = self.controls.act("next_region")
@@ -208,7 +216,8 @@ class NapariView:
     def _make_layers(self, viewer: napari.Viewer) -> None:
         source = self.session.images[self.session.current]
         colours = DirectLabelColormap(color_dict=direct_colours(self.palette))
-        self.layers = SessionLayers(viewer, source, colours)
+        large = any(image.is_lazy for image in self.session.images)
+        self.layers = SessionLayers(viewer, source, colours, self.session.window, large)
         strokes = self.layers.scribbles
         strokes.events.paint.connect(self._on_paint)
         strokes.events.mode.connect(self._on_mode)
@@ -249,6 +258,7 @@ class NapariView:
     def _listeners(self) -> dict[str, Callable[..., None]]:
         return {
             "scribbles": self._on_scribbles,
+            "screen": self._on_screen,
             "prediction": self._on_prediction,
             "image": self._on_image,
             "progress": self._on_progress,
@@ -277,8 +287,11 @@ class NapariView:
         """Give the finished stroke to the session, pixel by pixel, as napari drew it."""
         seconds = time.monotonic() - self._stroke_began
         index = self.session.current
+        top, left = self.session.window[:2]
         for pixels, code in painted(event.value, self.layers.scribbles.data.shape):
-            self.controls.guard(lambda p=pixels, c=code: self.session.paint(p, c, index, seconds))
+            rows, columns = np.divmod(pixels, self.layers.scribbles.data.shape[1])
+            place = rows + top, columns + left
+            self.controls.guard(lambda p=place, c=code: self.session.paint(p, c, index, seconds))
         self._on_scribbles(index)
 
     def _on_mode(self, _event: Any = None) -> None:
@@ -304,6 +317,7 @@ class NapariView:
         shown = self.layers.unsure.visible
         self.dock.unsure.value = shown
         self.layers.prediction.visible = not shown  # Two tints on one pixel cannot be read.
+        self._look()
         self._draw_uncertainty()
 
     def _on_kind(self, kind: Any) -> None:
@@ -314,9 +328,10 @@ class NapariView:
 
     @_while_open
     def _on_image(self, index: int) -> None:
-        moved = self.layers.show_image(self.session.images[index])
+        moved = self.layers.show_image(self.session.images[index], self.session.window)
         self.dock.image.value = index
         self._on_scribbles(index)
+        self._on_screen(index)
         self._on_prediction(index)
         if moved and self.viewer is not None:
             self.viewer.reset_view()
@@ -324,9 +339,8 @@ class NapariView:
     @_while_open
     def _on_scribbles(self, index: int) -> None:
         if index == self.session.current:
-            self.layers.show_scribbles(self.session.labels(index))
-        every = [self.session.labels(i) for i in range(len(self.session.images))]
-        self.dock.count.value = status.count_text(every, self.session.classes)
+            self.layers.show_scribbles(self.session.labels(index, self.session.window))
+        self.dock.count.value = status.count_text(self.session.counts(), self.session.classes)
         self.dock.buttons["undo"].enabled = self.session.can_undo
         self.dock.buttons["redo"].enabled = self.session.can_redo
         self._on_saved(self.session.is_saved)
@@ -337,12 +351,20 @@ class NapariView:
         if index != self.session.current:
             return
         self._only_changed = self._only_changed and self.session.has_previous
-        self._draw_prediction()
-        self._draw_uncertainty()
         text = status.dice_text(self.controls.dice(), self.session.classes)
         self.dock.scores.value = text if self.session.ready else status.NO_PREDICTION
         self.dock.show_comparison(self.controls.comparison())
         self._forget_places()
+
+    @_while_open
+    def _on_screen(self, index: int) -> None:
+        if index != self.session.current:
+            return
+        self._draw_prediction()
+        self._draw_uncertainty()
+        self.dock.answer.value = status.answer_text(self.session.screen, self.session.tuning)
+        if self.session.screen.done == 1:
+            self._on_prediction(index)
 
     @_while_open
     def _on_progress(self, step: TuneStep) -> None:
@@ -365,9 +387,13 @@ class NapariView:
 
     def _draw_prediction(self) -> None:
         change = self.controls.comparison() if self._only_changed else None
-        codes = self.session.codes(self.session.current)
+        codes = self.session.screen.codes
         self.layers.show_prediction(codes, self.dock.tint.value, change)
         self.dock.show_changed(change is not None)
+
+    def _look(self) -> None:
+        """Ask for what can be seen, first of all."""
+        self.session.look(self.layers.visible(), unsure=self.layers.unsure.visible)
 
     def _draw_uncertainty(self) -> None:
         """Compute and draw what is on view; nothing while the layer is hidden."""

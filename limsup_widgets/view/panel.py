@@ -21,6 +21,7 @@ from limsup_widgets.view.shortcuts import MAX_DIGIT, SHORTCUTS
 from limsup_widgets.view.static import static_html
 
 if TYPE_CHECKING:
+    from limsup_widgets.data.image import Image
     from limsup_widgets.learn.tune import TuneStep
     from limsup_widgets.session.session import Session
 
@@ -55,6 +56,8 @@ class NotebookPanel(widgets.VBox):
         self.choose(1)
         self._on_image(session.current)
         self._on_tuning("started" if session.tuning else "")
+        self.parts.show_live(session.live)
+        session.look()
 
     # ipywidgets shows the live widget where it can; a page without a kernel shows the HTML.
     def _repr_mimebundle_(self, **keywords: Any) -> dict[str, Any]:
@@ -68,6 +71,11 @@ class NotebookPanel(widgets.VBox):
         self.canvas.close()
         super().close()
 
+    def toggle_live(self) -> None:
+        """Answer each stroke at once, or only tune when asked."""
+        self.controls.act("toggle_live")
+        self.parts.show_live(self.session.live)
+
     def paint(self, pixels: NDArray[np.int64], code: int, seconds: float) -> None:
         """Give a stroke to the session: flat indices (n,), code (0 erases), seconds it took."""
         self.controls.guard(
@@ -79,7 +87,7 @@ class NotebookPanel(widgets.VBox):
         self._offer_pictures()
         widgets.link((parts.tint, "value"), (self.canvas, "opacity"))
         widgets.link((parts.brush, "value"), (self.canvas, "radius"))
-        parts.shown.observe(lambda _: self._redraw_picture(), "value")
+        parts.shown.observe(self._on_choice_of_picture, "value")
         parts.kind.observe(self._on_kind, "value")
         parts.image.observe(self._on_choice_of_image, "value")
         parts.places.observe(self._on_choice_of_place, "value")
@@ -96,6 +104,7 @@ class NotebookPanel(widgets.VBox):
     def _listeners(self) -> dict[str, Callable[..., None]]:
         return {
             "scribbles": self._on_scribbles,
+            "screen": self._on_screen,
             "prediction": self._on_prediction,
             "image": self._on_image,
             "progress": self._on_progress,
@@ -174,27 +183,34 @@ class NotebookPanel(widgets.VBox):
         self._offer_pictures()
         self._forget_places()
         self._on_scribbles(index)
+        self._on_screen(index)
         self._on_prediction(index)
 
     def _on_scribbles(self, index: int) -> None:
         if index != self.session.current:
             return
         self.canvas.show_strokes(self.session.labels(index))
-        every = [self.session.labels(i) for i in range(len(self.session.images))]
-        self.parts.count.value = (
-            f'<span style="{LINE}">{status.count_text(every, self.session.classes)}</span>'
-        )
+        text = status.count_text(self.session.counts(), self.session.classes)
+        self.parts.count.value = f'<span style="{LINE}">{text}</span>'
         self.parts.buttons["undo"].disabled = not self.session.can_undo
         self.parts.buttons["redo"].disabled = not self.session.can_redo
         self._on_saved(self.session.is_saved)
         self._forget_places()
 
     def _on_prediction(self, index: int) -> None:
+        if index == self.session.current:
+            self._redraw_scores()
+
+    def _on_screen(self, index: int) -> None:
         if index != self.session.current:
             return
-        self.canvas.show_shade(coloured(self.session.codes(index), self.palette))
+        screen = self.session.screen
+        self.canvas.show_shade(coloured(screen.codes, self.palette))
+        text = status.answer_text(screen, self.session.tuning)
+        self.parts.answer.value = f'<span style="{LINE}">{escape(text)}</span>'
         self._redraw_picture()
-        self._redraw_scores()
+        if screen.done == 1:
+            self._redraw_scores()
 
     def _on_progress(self, step: TuneStep) -> None:
         self.parts.progress.max, self.parts.progress.value = step.total, step.step
@@ -213,6 +229,10 @@ class NotebookPanel(widgets.VBox):
         self.parts.saved.value = (
             f'<span style="{LINE}">{status.saved_text(saved, self.session.folder)}</span>'
         )
+
+    def _on_choice_of_picture(self, change: dict[str, Any]) -> None:
+        self.session.look(unsure=change["new"] == "uncertainty")
+        self._redraw_picture()
 
     def _on_kind(self, change: dict[str, Any]) -> None:
         self.controls.kind = change["new"]
@@ -250,13 +270,11 @@ class NotebookPanel(widgets.VBox):
     def _picture(self, shown: str) -> tuple[NDArray[np.uint8], str]:
         """The chosen picture and the line below it."""
         index, image = self.session.current, self.session.images[self.session.current]
-        if not self.session.ready:
-            return as_rgb(image), status.NO_PREDICTION
-        codes = self.session.codes(index)
-        if shown == "uncertainty" and (values := self.controls.uncertainty()) is not None:
-            top = float(values.max())
-            kind = status.KINDS[self.controls.kind]
-            return uncertainty_rgb(values), f"{kind}: dark 0, bright {top:.3g}"
+        codes = self.session.screen.codes
+        if not codes.any():
+            return as_rgb(image), "" if self.session.ready else status.NO_PREDICTION
+        if shown == "uncertainty":
+            return self._uncertainty(image)
         if shown == "what changed" and (change := self.controls.comparison()) is not None:
             text = f"{100 * change.fraction:.1f} % changed against the previous model"
             return difference(image, change.before, change.after, self.palette), text
@@ -265,6 +283,15 @@ class NotebookPanel(widgets.VBox):
         if shown == "truth" and (truth := self.session.truth(index)) is not None:
             return overlay(image, truth, self.palette), "truth"
         return overlay(image, codes, self.palette), "prediction"
+
+    def _uncertainty(self, image: Image) -> tuple[NDArray[np.uint8], str]:
+        values, passes = self.controls.uncertainty(), self.session.screen.passes
+        if values is None:
+            return as_rgb(image), "uncertainty: being computed …"
+        kind = status.KINDS[self.controls.kind]
+        return uncertainty_rgb(
+            values
+        ), f"{kind}: dark 0, bright {values.max():.3g}, {passes} passes"
 
     def _redraw_scores(self) -> None:
         classes = self.session.classes

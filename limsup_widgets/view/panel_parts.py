@@ -17,6 +17,7 @@ from limsup_widgets.view.shortcuts import help_rows
 BUTTONS = (
     ("tune", "Tune", "learn from the strokes (key T)"),
     ("cancel", "Cancel", "stop tuning and keep the model (key Esc)"),
+    ("toggle_live", "Live", "answer each stroke at once and tune behind it (key L)"),
     ("toggle_previous", "Before / after", "the previous model, and back (key B)"),
     ("next_region", "Where next", "the next place worth a stroke (key N)"),
     ("undo", "Undo", "take the last stroke back (Ctrl+Z)"),
@@ -62,7 +63,7 @@ class PanelParts:
         self._make_choices(images)
         self.progress = widgets.IntProgress(layout={"width": "160px", "height": "20px"})
         self.picture, self.message, self.saved, self.step = (widgets.HTML() for _ in range(4))
-        self.scores, self.count, self.table = (widgets.HTML() for _ in range(3))
+        self.scores, self.count, self.table, self.answer = (widgets.HTML() for _ in range(4))
 
     def _make_choices(self, images: Sequence[str]) -> None:
         self.brush = widgets.IntSlider(3, 1, 30, description="brush", **_compact("220px"))
@@ -93,16 +94,21 @@ class PanelParts:
             _row(*self.chips[1:], self.chips[0], self.brush, use["undo"], use["redo"]),
             widgets.HBox([left, right]),
             _row(
-                *(use["tune"], use["cancel"], self.progress, self.step),
+                *(use["tune"], use["cancel"], use["toggle_live"], self.progress, self.step),
                 *(use["toggle_previous"], use["next_region"], use["accept"], use["reset"]),
                 self.saved,
             ),
             self.message,
+            self.answer,
             self.scores,
             self.count,
             _row(self.table, self.places),
             widgets.Accordion([keys], titles=["keys"], selected_index=None),
         ]
+
+    def show_live(self, live: bool) -> None:
+        """Mark the button while each stroke is answered at once."""
+        self.buttons["toggle_live"].button_style = "info" if live else ""
 
     def show_class(self, code: int) -> None:
         """Mark the class that is painted now (0: the eraser)."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from limsup_widgets.view import status
 from limsup_widgets.view.figures import overlay
 from limsup_widgets.view.html import legend_html, picture_html
@@ -24,7 +26,8 @@ def static_html(session: Session) -> str:
     index = session.current
     image, palette = session.images[index], class_palette(len(session.classes))
     labels, name = session.labels(index), image.name
-    count = status.count_text([labels], session.classes)
+    counts = np.bincount(labels.ravel(), minlength=len(session.classes) + 1)[1:]
+    count = status.count_text(counts, session.classes)
     strokes = overlay(image, labels, palette, alpha=1.0)
     described = f"Image {name} with strokes; {count}"
     pictures = picture_html(strokes, described, "image and strokes", colours=COLOURS)

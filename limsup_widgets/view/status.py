@@ -12,12 +12,35 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from limsup_widgets.session.compare import Comparison
     from limsup_widgets.session.regions import Region
+    from limsup_widgets.session.screen import Screen
 
 KINDS = {"V": "total (V)", "E": "epistemic: the network (E)", "A": "aleatoric: the data (A)"}
 """Kinds of uncertainty, V = A + E, by their letter."""
 
 
+LIVE = "live: each stroke is answered at once, and the network tunes behind it"
+NOT_LIVE = "not live: press Tune when you have painted"
 NO_PREDICTION = "no prediction yet: paint at least two classes, then Tune"
+
+
+def answer_text(screen: Screen, tuning: bool) -> str:
+    """Whose answer is on view, how far it has come, and how far it can be trusted.
+
+    Examples
+    --------
+    >>> from limsup_widgets.session.screen import Screen
+    >>> answer_text(Screen(0, (0, 0, 4, 4)), tuning=True)
+    'on view: nothing yet · the network is tuning'
+    """
+    names = {"": "nothing yet", "quick": "quick answer", "network": "network"}
+    parts = [f"on view: {names[screen.by]}"]
+    if screen.by and screen.done < 1:
+        parts.append(f"{100 * screen.done:.0f} % of the window")
+    if screen.by == "network" and screen.passes:
+        parts.append(f"uncertainty of {screen.passes} passes")
+    if tuning:
+        parts.append("the network is tuning")
+    return " · ".join([*parts, *([screen.note] if screen.note else [])])
 
 
 def saved_text(saved: bool, folder: object) -> str:
@@ -88,16 +111,13 @@ def region_text(rank: int, region: Region, total: float) -> str:
     return f"{rank}.  row {region.y}, column {region.x} · {share:.0f} %"
 
 
-def count_text(labels: Sequence[NDArray[np.uint8]], classes: Sequence[str]) -> str:
-    """How many pixels of each class are scribbled, over all images.
+def count_text(counts: NDArray[np.integer], classes: Sequence[str]) -> str:
+    """How many pixels of each class are scribbled.
 
     Examples
     --------
-    >>> count_text([np.array([[1, 1, 0]], np.uint8)], ["a", "b"])
+    >>> count_text(np.array([2, 0]), ["a", "b"])
     'scribbled: a 2 · b 0 pixels'
     """
-    bins = sum(np.bincount(array.ravel(), minlength=len(classes) + 1) for array in labels)
-    each = " · ".join(
-        f"{name} {count}" for name, count in zip(classes, np.atleast_1d(bins)[1:], strict=False)
-    )
+    each = " · ".join(f"{name} {count}" for name, count in zip(classes, counts, strict=True))
     return f"scribbled: {each} pixels"

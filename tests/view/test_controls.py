@@ -58,6 +58,8 @@ def test_values(scribbled, heard) -> None:
     session.tune(progress=False)
     assert controls.comparison().changed.shape == (2,)
     assert np.array_equal(controls.dice(), session.dice(0))
+    session.look(unsure=True)
+    assert session.settle(60)
     total = controls.uncertainty()
     controls.kind = "E"
     epistemic = controls.uncertainty()

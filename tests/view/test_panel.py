@@ -107,14 +107,18 @@ def test_every_picture_has_a_text(scribbled, panel_of, shown) -> None:
     session.tune(progress=False)
     plain = panel.parts.picture.value
     panel.parts.shown.value = shown
+    assert session.settle(60)
     assert panel.parts.picture.value != plain
     (alt,) = re.findall(r'alt="([^"]+)"', panel.parts.picture.value)
     assert "image0" in alt
 
 
 def test_kinds_of_uncertainty(scribbled, panel_of) -> None:
-    panel = panel_of(scribbled())
+    session = scribbled()
+    panel = panel_of(session)
     panel.parts.shown.value = "uncertainty"
+    assert session.settle(60)
+    assert "4 passes" in panel.parts.picture.value
     pictures = set()
     for kind in "AEV":
         panel.parts.kind.value = kind
