@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from limsup_widgets.data.strokes import Stroke
 from limsup_widgets.errors import LimsupError
 
-EVERY = 4
-"""Of the strokes of a class every fourth one tests, the others teach."""
+FIRST, EVERY = 8, 4
+"""Of the strokes of a class number 8 tests, and every fourth one after it; the others teach."""
 ENOUGH = 4
 """Strokes that have to be held out before anything is decided by them."""
 CODES = 256
@@ -44,14 +44,18 @@ class Split:
 
 
 def split_strokes(
-    strokes: Sequence[Stroke], shapes: Sequence[tuple[int, int]], every: int = EVERY
+    strokes: Sequence[Stroke],
+    shapes: Sequence[tuple[int, int]],
+    first: int = FIRST,
+    every: int = EVERY,
 ) -> Split:
-    """Hold out every fourth stroke of each class, decided at its birth and for good.
+    """Hold out some strokes of each class, decided at their birth and for good.
 
-    Number ``every``, 2·``every`` … of a class tests, all others teach, so a class of few strokes
-    gives none away. The number depends on what was drawn before, never on what came later: a
-    stroke that has taught does not test after it, nor the other way round. A pixel belongs to the
-    stroke that painted it last; what an eraser took belongs to none.
+    Number ``first`` of a class tests, and every ``every``-th one after it; all others teach. A
+    class of few strokes so gives none away. The number depends on what was drawn before, never on
+    what came later: a stroke that has taught does not test after it, nor the other way round. So
+    use ``teach`` from the first round on, whether or not there is ``enough`` to decide by. A pixel
+    belongs to the stroke that painted it last; what an eraser took belongs to none.
 
     Parameters
     ----------
@@ -60,19 +64,20 @@ def split_strokes(
         loaded label image gives it, counts once for each.
     shapes
         ``(H, W)`` of each image.
-    every
+    first, every
         At least 2.
 
     Examples
     --------
     >>> rows = [Stroke.from_pixels((8, 3), [3 * n, 3 * n + 1], 0, 1) for n in range(8)]
-    >>> split = split_strokes(rows, [(8, 3)])
+    >>> split = split_strokes(rows, [(8, 3)], first=4)
     >>> split.test[0][:, 0].tolist(), split.strokes
     ([0, 0, 0, 1, 0, 0, 0, 1], 2)
     """
-    if every < 2:
-        raise LimsupError("every", got=every, expected="at least 2")
-    marks, tests = _marks(strokes, every)
+    for name, value in (("first", first), ("every", every)):
+        if value < 2:
+            raise LimsupError(name, got=value, expected="at least 2")
+    marks, tests = _marks(strokes, range(first, len(strokes) + 1, every))
     teach = [np.zeros(shape, np.uint8) for shape in shapes]
     test = [np.zeros(shape, np.uint8) for shape in shapes]
     left: set[int] = set()
@@ -89,7 +94,7 @@ Marks = dict[int, list[tuple[NDArray[np.int64], int]]]
 """Image → pixels and mark of each run, in the order drawn; a mark is stroke · CODES + code."""
 
 
-def _marks(strokes: Sequence[Stroke], every: int) -> tuple[Marks, set[int]]:
+def _marks(strokes: Sequence[Stroke], held: range) -> tuple[Marks, set[int]]:
     """What each stroke wrote, and the marks of those that test."""
     marks: Marks = {}
     tests: set[int] = set()
@@ -97,7 +102,7 @@ def _marks(strokes: Sequence[Stroke], every: int) -> tuple[Marks, set[int]]:
     for number, stroke in enumerate(strokes):
         for code in {run[3] for run in stroke.runs} - {0}:
             born[code] += 1
-            if born[code] % every == 0:
+            if born[code] in held:
                 tests.add(number * CODES + code)
         for start, length, _, code in stroke.runs:
             span = np.arange(start, start + length), number * CODES + code

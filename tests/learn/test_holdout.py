@@ -26,34 +26,41 @@ def painted(strokes, images=1):
 
 def test_values():
     strokes = [row(0, 1), row(1, 2), row(2, 1), row(3, 1), row(4, 1), row(5, 2)]
-    split = split_strokes(strokes, [SHAPE])
+    split = split_strokes(strokes, [SHAPE], first=4)
     assert split.teach[0][:, 0].tolist() == [1, 2, 1, 1, 0, 2]
     assert split.test[0][:, 0].tolist() == [0, 0, 0, 0, 1, 0]
     assert split.strokes == 1 and not split.enough
+
+
+def test_values_first_and_every():
+    strokes = [row(n % 6, 1, n // 6) for n in range(18)]
+    split = split_strokes(strokes, [SHAPE] * 3)
+    marked = np.concatenate([y[:, 0] for y in split.test])
+    assert np.flatnonzero(marked).tolist() == [7, 11, 15] and split.strokes == 3
 
 
 def test_values_classes_and_images_of_one_case():
     """Classes are counted apart, images are not."""
     strokes = [row(n % 4, code, n // 4) for n in range(8) for code in (1,)]
     strokes += [row(4 + n % 2, 2, n // 2) for n in range(4)]
-    split = split_strokes(strokes, [SHAPE] * 2)
+    split = split_strokes(strokes, [SHAPE] * 2, first=4)
     assert [y[:, 0].tolist() for y in split.test] == [[0, 0, 0, 1, 0, 0], [0, 0, 0, 1, 0, 2]]
     assert split.strokes == 3 and not split.enough
     more = [row(4, 1, 1), row(4, 2, 1, old=1)] + [row(5, 2, 0, old=2) for _ in range(3)]
-    assert split_strokes([*strokes, *more], [SHAPE] * 2).enough
+    assert split_strokes([*strokes, *more], [SHAPE] * 2, first=4).enough
 
 
 def test_values_enough_needs_two_classes():
     many = [row(n % 6, 1, n // 6) for n in range(24)]
-    split = split_strokes(many, [SHAPE] * 4)
+    split = split_strokes(many, [SHAPE] * 4, first=4)
     assert split.strokes == 6 and not split.enough
 
 
 def test_values_painted_over_and_erased():
     strokes = [row(n, 1) for n in range(4)]
-    over = split_strokes([*strokes, row(3, 2, old=1)], [SHAPE])
+    over = split_strokes([*strokes, row(3, 2, old=1)], [SHAPE], first=4)
     assert over.strokes == 0 and over.teach[0][3, 0] == 2
-    erased = split_strokes([*strokes, row(3, 0, old=1)], [SHAPE])
+    erased = split_strokes([*strokes, row(3, 0, old=1)], [SHAPE], first=4)
     assert erased.strokes == 0 and erased.teach[0][3, 0] == erased.test[0][3, 0] == 0
 
 
@@ -61,7 +68,7 @@ def test_values_a_loaded_label_image():
     """One stroke of two classes counts for both."""
     both = Stroke.from_pixels(SHAPE, [0, 1, 2, 3], 0, [1, 1, 2, 2])
     rows = [row(n, code, old=0) for n, code in ((1, 1), (2, 1), (3, 2), (4, 2))]
-    split = split_strokes([*rows, both], [SHAPE], every=3)
+    split = split_strokes([*rows, both], [SHAPE], first=3, every=3)
     assert split.test[0][0, :4].tolist() == [1, 1, 2, 2] and split.strokes == 2
 
 
@@ -76,12 +83,12 @@ def test_laws(data):
         pixels = np.arange(first, first + data.draw(st.integers(1, 10)))
         old = history.labels[image].flat[pixels]
         history.push(Stroke.from_pixels(SHAPE, pixels, old, data.draw(st.integers(0, 3)), image))
-        splits.append(split_strokes(history.done, [SHAPE] * 2, every=2))
+        splits.append(split_strokes(history.done, [SHAPE] * 2, first=2, every=2))
         for y, teach, test in zip(history.labels, splits[-1].teach, splits[-1].test, strict=True):
             assert np.array_equal(teach + test, y) and not (teach & test).any()
     if len(splits) > 1:
         history.undo()
-        again = split_strokes(history.done, [SHAPE] * 2, every=2)
+        again = split_strokes(history.done, [SHAPE] * 2, first=2, every=2)
         assert all(map(np.array_equal, again.test, splits[-2].test))
     touched = [{stroke.image * 60 + int(p) for p in stroke.pixels()} for stroke in history.done]
     for number, now in enumerate(splits[:-1]):
@@ -109,3 +116,5 @@ def test_values_balanced_accuracy():
 def test_errors():
     with pytest.raises(LimsupError, match="every: got 1, expected at least 2"):
         split_strokes([], [], every=1)
+    with pytest.raises(LimsupError, match="first: got 1, expected at least 2"):
+        split_strokes([], [], first=1)
