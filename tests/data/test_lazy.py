@@ -104,6 +104,14 @@ def test_values_of_the_file_s_own_levels(tmp_path):
     assert image.notes[0] == "first of several images in the file"
 
 
+def test_values_a_file_without_levels_says_what_that_costs(tmp_path, monkeypatch):
+    monkeypatch.setattr(tiff_lazy, "COARSEST", 60)
+    FILES["grey.tif"](tmp_path / "a.tif")
+    assert "no small copy" in read_image(tmp_path / "a.tif", lazy_from=1000).notes[0]
+    write_pyramid(tmp_path / "b.tif", GREY)
+    assert len(read_image(tmp_path / "b.tif", lazy_from=1000).notes) == 1
+
+
 def test_values_threshold_and_what_stays_eager(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", GREY, tile=(32, 48))
     tifffile.imwrite(tmp_path / "stack.tif", np.stack([GREY] * 5), photometric="minisblack")

@@ -2,16 +2,20 @@ from functools import cache
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from learn.toys import random_input, tiny_unet
 from torch import nn
 
+from limsup_widgets.data.label_files import read_labels
+from limsup_widgets.data.readers import read_image
+from limsup_widgets.data.tiled_labels import write_label_pyramid
 from limsup_widgets.errors import LimsupError
 from limsup_widgets.learn import tiles
 from limsup_widgets.learn.halo import divisor_of
-from limsup_widgets.learn.infer import predict
+from limsup_widgets.learn.infer import codes, predict
 from limsup_widgets.learn.moments import mc_moments
 from limsup_widgets.learn.weights import load_u0
 
@@ -295,6 +299,27 @@ def test_values_grown(height, width, halo, divisor, data):
         assert start % divisor == 0 and (end % divisor == 0 or end == side)
         assert start == 0 or box[axis] - halo - divisor < start <= box[axis] - halo
         assert end == side or box[axis + 2] + halo <= end < box[axis + 2] + halo + divisor
+
+
+def test_equivalence_export_of_a_file_that_is_read_in_parts(tmp_path):
+    """A TIFF on the disk → tiles → labels on the disk, against the network on the whole array."""
+    pixels = np.random.default_rng(0).integers(0, 256, (*SHAPE, 3)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, tile=(32, 48), photometric="rgb")
+    image, net = read_image(tmp_path / "a.tif", lazy_from=1), load_u0()
+    normalizer, halo = net.card.normalizer, tiles.halo_of(net, 3)
+
+    def labelled():
+        for box in tiles.tile_plan(image.shape, viewport=(90, 90, 100, 100), tile=64):
+            prob = tiles.predict_box(
+                net, lambda box: normalizer(image.read(box)), image.shape, box, halo
+            )
+            yield box, codes(prob)
+
+    path = write_label_pyramid(tmp_path / "labels.tif", image.shape, labelled())
+    whole = codes(predict(net, normalizer(pixels)))
+    found = read_labels(path, 4, SHAPE)
+    assert image.is_lazy and len(np.unique(whole)) > 1
+    assert (found != whole).mean() < 1e-4, "but for ties to rounding"
 
 
 def test_reads_the_window_alone():

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from limsup_widgets.data.formats import reading, tiff
 from limsup_widgets.data.image import Image
-from limsup_widgets.data.lazy import LazyArray, scaled_levels
+from limsup_widgets.data.lazy import COARSEST, LazyArray, scaled_levels
 from limsup_widgets.errors import LimsupError
 
 LAZY_PIXELS = 2**26
@@ -47,6 +47,8 @@ def open_large(path: Path, name: str, lazy_from: int = LAZY_PIXELS) -> Image | N
     array, changes = scaled_levels(levels, str(path))
     if len(file.series) > 1:
         notes = ("first of several images in the file", *notes)
+    if max(levels[-1].shape[:2]) > COARSEST:
+        notes = (*notes, "no small copy in the file: the first look at all of it reads all of it")
     left = f"{array.shape[0]} × {array.shape[1]} pixels are read where they are looked at"
     return Image(
         array=array,
