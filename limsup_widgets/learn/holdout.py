@@ -28,19 +28,19 @@ class Split:
     ----------
     teach, test
         Codes ``(H, W)`` of each image, 0 where nothing is; no pixel has both.
-    strokes
-        How many held-out strokes still have a pixel.
+    strokes, classes
+        How many held-out strokes still have a pixel, and of how many classes they are.
     """
 
     teach: list[NDArray[np.uint8]]
     test: list[NDArray[np.uint8]]
     strokes: int
+    classes: int
 
     @property
     def enough(self) -> bool:
         """Whether there are held-out strokes enough, of two classes at least."""
-        tested = np.unique(np.concatenate([np.unique(y) for y in self.test] or [[0]]))
-        return self.strokes >= ENOUGH and len(tested) > 2
+        return self.strokes >= ENOUGH and self.classes > 1
 
 
 def split_strokes(
@@ -87,7 +87,7 @@ def split_strokes(
         for labels, chosen in ((teach, ~held), (test, held)):
             labels[image].reshape(-1)[index[chosen]] = mark[chosen] % CODES
         left.update(mark[held].tolist())
-    return Split(teach, test, len(left))
+    return Split(teach, test, len(left), len({mark % CODES for mark in left}))
 
 
 Marks = dict[int, list[tuple[NDArray[np.int64], int]]]
