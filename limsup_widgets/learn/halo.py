@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -21,6 +22,7 @@ TOLERANCE = 1e-5
 _KNOWN: WeakKeyDictionary[nn.Module, dict[tuple[object, ...], tuple[int | None, str]]] = (
     WeakKeyDictionary()
 )
+_ONE_AT_A_TIME = Lock()
 
 
 @dataclass(frozen=True)
@@ -134,8 +136,12 @@ def _measured(model: nn.Module, channels: int, limit: int) -> tuple[int | None, 
 
 @contextmanager
 def _plainly(model: nn.Module) -> Iterator[None]:
-    """Eval mode without cuDNN, whose transforms spread NaN over a block and whose TF32 rounds."""
-    with evaluating(model), torch.backends.cudnn.flags(enabled=False):
+    """Eval mode without cuDNN, whose transforms spread NaN over a block and whose TF32 rounds.
+
+    One measurement at a time: cuDNN's switch is the whole process's, and two that put it back in
+    turn would leave it off.
+    """
+    with _ONE_AT_A_TIME, evaluating(model), torch.backends.cudnn.flags(enabled=False):
         yield
 
 

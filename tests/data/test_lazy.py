@@ -5,6 +5,7 @@ import hashlib
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,18 @@ def test_values_of_the_file_s_own_levels(tmp_path):
     assert [level.shape for level in image.levels] == [RGB.shape, (38, 58, 3)]
     assert np.array_equal(image.levels[1][:], RGB[::4, ::4])
     assert image.notes[0] == "first of several images in the file"
+
+
+@pytest.mark.parametrize("name", ["pyramid.tif", "strips.tiff", "contiguous.tif"])
+def test_equivalence_read_by_several_threads(tmp_path, name):
+    """The viewer reads in one thread while a network reads in another."""
+    FILES[name](tmp_path / name)
+    image = read_image(tmp_path / name, lazy_from=1000)
+    boxes = [(y, x, y + 40, x + 50) for y in range(0, 110, 9) for x in range(0, 180, 13)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(image.read, boxes))
+    for (top, left, bottom, right), pixels in zip(boxes, found, strict=True):
+        assert np.array_equal(pixels, RGB[top:bottom, left:right])
 
 
 def test_values_a_file_without_levels_says_what_that_costs(tmp_path, monkeypatch):
