@@ -62,11 +62,21 @@ class QuickClassifier:
 
     Notes
     -----
-    Six simulated patients, mean Dice of scribbled images, network untuned .82 / .79 / .79: three
-    strokes a class in one image / five in two / five in seven. Plain regression on the levels
-    .76 / .85 / .89, as correction .84 / .85 / .86; filters add .01 and double the seconds for
-    features, so they are left out here. On the IHC image, which the network does not know, filters
-    are what counts. Run ``python benchmarks/accuracy_per_second.py`` for what it is worth.
+    Chosen by ``results/quick.json`` (``python results/quick.py``): ten simulated patients, mean Dice
+    on scribbled images after one stroke a class in one image, three in one, five in two, and five
+    in seven:
+
+    ==============================  ====  ====  ====  ====
+    network, untuned                 .79   .79   .73   .73
+    correction, levels (this)        .81   .84   .84   .84
+    correction, levels and filters   .81   .84   .85   .87
+    free regression, levels          .71   .79   .84   .84
+    forest on levels                 .64   .80   .85   .84
+    forest on filters                .47   .60   .64   .65
+    ==============================  ====  ====  ====  ====
+
+    Filters nearly triple the seconds for features, so they are left out where the network knows the
+    classes. Tuning the network gets further than any of these (``results/ls02.json``).
 
     Examples
     --------
