@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from limsup_widgets.learn.adapt import with_channels
 from limsup_widgets.learn.dropout import has_dropout
 from limsup_widgets.learn.moments import stream_moments
 from limsup_widgets.learn.passes import pass_batches
@@ -130,15 +129,11 @@ class QuickAnswers:
     ----------
     network
         Whose levels are the features. One for other classes will do.
-    channels
-        C of the images.
     """
 
-    def __init__(self, network: Network, channels: int) -> None:
-        self.sha256 = network.sha256
-        self.module = network.module if network.ready else with_channels(network.module, channels)
-        self.classifier = QuickClassifier(self.module)
-        self._channels = channels
+    def __init__(self, network: Network) -> None:
+        self.sha256, self.module = network.sha256, network.module
+        self.classifier = QuickClassifier(network.module, knows=network.ready)
 
     def fit(self, scribbles: Scribbles, looks: Mapping[int, Look], classes: int) -> None:
         """Fit on the codes of scribbled pieces; their features are computed where missing."""
@@ -171,7 +166,7 @@ class QuickAnswers:
             self.classifier.features((look.image, box), look.read(window))
 
     def _window(self, look: Look, box: Box) -> tuple[Box, tuple[slice, ...]]:
-        halo = 0 if look.whole else tiling_of(self.module, self._channels).halo
+        halo = 0 if look.whole else _halo(look, self.module, passes=False)[0]
         return window_of(self.module, look.shape, box, halo)
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from limsup_widgets.errors import LimsupError
-from limsup_widgets.learn.adapt import adapt, with_channels
+from limsup_widgets.learn.adapt import adapt
 from limsup_widgets.learn.crops import CropStore
 from limsup_widgets.learn.dropout import has_dropout
 from limsup_widgets.learn.holdout import balanced_accuracy, better
@@ -148,10 +148,7 @@ def held_out_scores(request: TuneRequest, module: nn.Module) -> Scores | None:
     """The quick answer of the network before the tune, against the network after it."""
     if not request.tests:
         return None
-    before = request.network
-    channels = request.inputs[0].shape[0]
-    frozen = before.module if before.ready else with_channels(before.module, channels)
-    quick = QuickClassifier(frozen)
+    quick = QuickClassifier(request.network.module, knows=request.network.ready)
     for key, x in zip(request.keys, request.inputs, strict=True):
         quick.features(key, x)
     quick.fit(dict(zip(request.keys, request.labels, strict=True)), request.classes)

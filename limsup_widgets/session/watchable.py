@@ -179,7 +179,7 @@ class Watchable(Tunable):
 
     def _quick_job(self) -> Callable[[Reporter], object]:
         if self._quick is None or self._quick.sha256 != self.model_sha256:
-            self._quick = QuickAnswers(self._copy(), self.case.channels)
+            self._quick = QuickAnswers(self._copy())
         scribbles = self._scribbles()
         looks = {i: self._look(i) for i in {self.current, *(i for i, _ in scribbles)}}
         look = looks[self.current]
