@@ -143,6 +143,22 @@ def table(record: Record) -> str:
     return "\n".join(lines)
 
 
+def stage_table(found: Mapping[str, Mapping[str, Sequence[float]]], title: str) -> dict[str, Any]:
+    """A table for ``tables`` of what ``timing.staged`` returns: medians and ranges by stage.
+
+    Examples
+    --------
+    >>> stage_table({"limsup": {"first": [0.3, 0.5, 0.4]}}, "Stages")["rows"]
+    [['limsup', 'first', 0.4, 0.3, 0.5]]
+    """
+    rows = [
+        [way, stage, statistics.median(values), min(values), max(values)]
+        for way, stages in found.items()
+        for stage, values in stages.items()
+    ]
+    return {"title": title, "head": ["way", "until", "seconds", "least", "most"], "rows": rows}
+
+
 def goal(what: str, found: float, at_least: float | None = None, at_most: float | None = None):
     """One promise with what was found; ``at_least`` or ``at_most`` says what was promised."""
     return {"what": what, "found": found, "at_least": at_least, "at_most": at_most}

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from common import finish, goal, options, record
 from mc_curve import error_curves
-from mc_profile import explain
+from mc_profile import TRIES, explain
 from memory import peak_here, peaks
 from peers import baal_predict, peer_state, torch_uncertainty_predict
 from timing import interleaved
@@ -198,11 +198,9 @@ def main() -> None:
     if asked.only:
         only(asked)
         return
-    state = peer_state()
-    missing = [name for name, known in state.items() if not known["runs"]]
-    names = [name for name in WAYS if name not in missing]
-    if asked.ratios_only:
-        names = [NAIVE, LAST, OURS]
+    state = {} if asked.quick or asked.ratios_only else peer_state()
+    names = [NAIVE, LAST, OURS] if asked.ratios_only else list(WAYS)
+    names = [name for name in names if name not in (BAAL, TU) or state.get(name, {}).get("runs")]
     x = section(asked.side, asked.device)
     models = {name: network(name, asked.device) for name in names}
     ways = {name: partial(WAYS[name], models[name], x, asked.passes) for name in names}
@@ -242,7 +240,7 @@ def more(
         x[:, : asked.side // 2, : asked.side // 2].contiguous(),
         asked.reference,
     )
-    profile, notes = explain(models[OURS], models[NAIVE], x, asked.device, found)
+    profile, notes = explain(models[OURS], models[NAIVE], x, found, 2 if asked.quick else TRIES)
     cl = found["ratios"][f"{LAST} / {OURS}"]
     return {
         "goals": [

@@ -17,12 +17,14 @@ SHORT, LONG = 4, 24
 """Two numbers of passes: their difference leaves out what happens once."""
 SHOWN = 9
 GIGA = 1e9
+TRIES = 12
 
 
 def explain(
-    fast: nn.Module, slow: nn.Module, x: Tensor, device: str, found: dict[str, Any]
+    fast: nn.Module, slow: nn.Module, x: Tensor, found: dict[str, Any], tries: int
 ) -> tuple[dict[str, Any], list[str]]:
     """A table of the calls of one repeated pass, and what limits them, in words."""
+    device = x.device.type
     ours, whole = (flops(model, x, shared) for model, shared in ((fast, True), (slow, False)))
     calls = calls_of_a_pass(fast, x, device)
     total = sum(ms for ms, _ in calls.values())
@@ -33,7 +35,7 @@ def explain(
         "head": ["call", "calls", "milliseconds", "share"],
         "rows": rows,
     }
-    return table, words(ours, whole, calls, limits(device), found)
+    return table, words(ours, whole, calls, limits(device, tries), found)
 
 
 def flops(model: nn.Module, x: Tensor, shared: bool) -> float:
@@ -64,30 +66,30 @@ def calls_of_a_pass(model: nn.Module, x: Tensor, device: str) -> dict[str, tuple
     return calls
 
 
-def limits(device: str) -> dict[str, float]:
+def limits(device: str, tries: int) -> dict[str, float]:
     """GFLOP/s of a large matrix product and of convolutions wide and narrow; GB/s of a copy."""
     a = torch.randn(1536, 1536, device=device)
     big = torch.randn(64 * 2**20 // 4, device=device)
     copy = torch.empty_like(big)
     return {
-        "product": 2 * 1536**3 / best(lambda: a @ a, device) / GIGA,
-        "wide": convolving(64, 256, device),
-        "narrow": convolving(12, 512, device),
-        "copy": 2 * 4 * big.numel() / best(lambda: copy.copy_(big), device) / GIGA,
+        "product": 2 * 1536**3 / best(lambda: a @ a, device, tries) / GIGA,
+        "wide": convolving(64, 256, device, tries),
+        "narrow": convolving(12, 512, device, tries),
+        "copy": 2 * 4 * big.numel() / best(lambda: copy.copy_(big), device, tries) / GIGA,
     }
 
 
-def convolving(channels: int, side: int, device: str) -> float:
+def convolving(channels: int, side: int, device: str, tries: int) -> float:
     """GFLOP/s of a 3×3 convolution, channels_last."""
     x = torch.randn(1, channels, side, side, device=device)
     weight = torch.randn(channels, channels, 3, 3, device=device)
     x, weight = (t.contiguous(memory_format=torch.channels_last) for t in (x, weight))
     work = 2 * 9 * channels**2 * side**2
     with torch.no_grad():
-        return work / best(lambda: F.conv2d(x, weight, padding=1), device) / GIGA
+        return work / best(lambda: F.conv2d(x, weight, padding=1), device, tries) / GIGA
 
 
-def best(way: Any, device: str, tries: int = 12) -> float:
+def best(way: Any, device: str, tries: int) -> float:
     """Shortest seconds of some tries."""
     found: list[float] = []
     for _ in range(tries):

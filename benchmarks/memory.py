@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import re
 import subprocess
 import sys
@@ -19,6 +21,7 @@ def peak_here(way: Callable[[], object]) -> float | None:
     """
     if not CLEAR.exists():
         return None
+    _give_back()
     CLEAR.write_text("5")
     before = _mib("VmRSS")
     way()
@@ -30,6 +33,18 @@ def resident() -> float | None:
     return _mib("VmRSS") if STATUS.exists() else None
 
 
+def highest() -> float | None:
+    """MiB that this process has had in memory at most, since it began or since ``peak_here``."""
+    return _mib("VmHWM") if STATUS.exists() else None
+
+
+def available() -> float:
+    """MiB that the machine can still give; infinite where Linux is not."""
+    info = Path("/proc/meminfo")
+    found = re.search(r"MemAvailable:\s*(\d+) kB", info.read_text()) if info.exists() else None
+    return int(found[1]) / 1024 if found else float("inf")
+
+
 def peaks(names: list[str], arguments: list[str]) -> dict[str, float | None]:
     """Peak MiB of each way: the script that runs now is called again, ``--only NAME``."""
     return {name: _ask([sys.executable, sys.argv[0], *arguments, "--only", name]) for name in names}
@@ -39,6 +54,14 @@ def _ask(command: list[str]) -> float | None:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     last = done.stdout.split()[-1]
     return None if last == "None" else float(last)
+
+
+def _give_back() -> None:
+    """Hand freed memory back to the system: it would be used again and not be counted."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _mib(field: str) -> float:

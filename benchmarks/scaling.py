@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from common import finish, goal, options, record
 from mc_dropout import NAIVE, OURS, naive, network, ours, section
-from memory import peak_here
+from memory import available, highest, peak_here, peaks
 from timing import clock, interleaved
 from torch import Tensor, nn
 
@@ -28,6 +28,8 @@ NAIVE_SIDES = 2048
 """The naive loop is not taken further: it would need a minute a point."""
 COUNTS, CLASSES = (1, 2, 5, 10, 20, 50, 100), (2, 4, 8, 16)
 FEW = 4
+SHARE = 0.6
+"""Of the memory that is free: what would need more is left out, and the record says so."""
 Point = tuple[float, float | None]
 
 
@@ -77,10 +79,19 @@ def by_side(asked: Namespace) -> dict[str, dict[int, Point]]:
         if side > SIDES[-1]:
             continue
         x = section(side, asked.device)
-        found[OURS][side] = measured(lambda x=x: ours(models[OURS], x, FEW), asked.device)
-        if side <= NAIVE_SIDES:
+        if fits(found[OURS], side):
+            found[OURS][side] = measured(lambda x=x: ours(models[OURS], x, FEW), asked.device)
+        if side <= NAIVE_SIDES and fits(found[NAIVE], side):
             found[NAIVE][side] = measured(lambda x=x: naive(models[NAIVE], x, FEW), asked.device)
     return found
+
+
+def fits(points: dict[int, Point], side: int) -> bool:
+    """Whether memory will do for ``side``, as the last point grows with the pixels."""
+    if not points:
+        return True
+    last, (_, memory) = list(points.items())[-1]
+    return memory is None or memory * (side / last) ** 2 < SHARE * available()
 
 
 def by_passes(asked: Namespace, x: Tensor) -> dict[str, dict[int, Point]]:
@@ -123,6 +134,14 @@ def figures(found: dict[str, dict[int, Point]], what: str, title: str) -> list[d
     return drawn
 
 
+def view_alone(asked: Namespace) -> None:
+    """Look at the middle of the largest image in this process, and print all its memory."""
+    model, side = network(OURS, asked.device), asked.most
+    tile, halo = section(min(512, side), asked.device), tiling_of(model, 3, passes=True).halo
+    moments_box(model, endless(tile), (side, side), centre(side, tile.shape[-1]), halo, FEW)
+    print(highest())
+
+
 def box_difference(model: nn.Module, side: int = 416) -> float:
     """Largest difference between a box alone and the same box of the whole image."""
     x = section(side, "cpu")
@@ -137,6 +156,9 @@ def box_difference(model: nn.Module, side: int = 416) -> float:
 def main() -> None:
     """Measure along the three axes, draw, write."""
     asked = options(__doc__, side=(512, 64), most=(20_000, 256), passes=(100, 4), rounds=(3, 1))
+    if asked.only:
+        view_alone(asked)
+        return
     x = section(asked.side // 2, asked.device)
     models = {name: network(name, asked.device) for name in (NAIVE, OURS)}
     ways = {
@@ -166,13 +188,21 @@ def main() -> None:
 def axes(asked: Namespace, x: Tensor) -> dict[str, Any]:
     """Figures, promises and remarks about the three axes."""
     sides = by_side(asked)
-    side, (seconds, memory) = list(sides[VIEW].items())[-1]
-    goals = [] if memory is None else [goal(f"MiB for a view of {side:,}²", memory, at_most=2048)]
+    side, (seconds, _) = list(sides[VIEW].items())[-1]
+    left_out = [s for s in SIDES if s <= asked.most and s not in sides[OURS]]
+    resident = peaks([VIEW], ["--most", str(asked.most), "--threads", str(asked.threads)])[VIEW]
+    what = f"MiB of the whole process that looks at a part of {side:,}×{side:,} pixels"
+    goals = [] if resident is None else [goal(what, resident, at_most=2048)]
     notes = [
         f"Beyond {SIDES[-1]:,} pixels a side the whole image is not computed: what is in view is "
         f"read with its halo, and takes {seconds:.2f} s at {side:,} pixels a side.",
         f"{FEW} passes at each side, so that the largest fits the time; what happens once weighs "
         "more than it does with many.",
+        *(
+            f"Whole images of {s:,} pixels a side are left out: they would need more than "
+            f"{100 * SHARE:.0f} % of the memory that was free."
+            for s in left_out
+        ),
         "The largest difference is that of a box alone to the same box of the whole image.",
     ]
     return {

@@ -30,6 +30,7 @@ def interleaved(
         way()
     seconds: Seconds = {name: [] for name in ways}
     for number in range(rounds):
+        gc.collect()
         taking = [name for name in ways if number < (fewer or {}).get(name, rounds)]
         for name in turning(taking, number):
             with clock(device) as spent:
@@ -67,8 +68,8 @@ def staged(
     """
     found: dict[str, Seconds] = {name: {} for name in ways}
     for number in range(-1, rounds):
+        gc.collect()
         for name in turning(list(ways), number):
-            gc.collect()
             laps = Laps(device)
             ways[name](laps)
             for stage, value in laps.seconds.items() if number >= 0 else ():
@@ -85,7 +86,6 @@ def turning(names: Sequence[str], number: int) -> list[str]:
 def clock(device: str = "cpu") -> Iterator[list[float]]:
     """Seconds of the block, the accelerator's queue included."""
     spent: list[float] = []
-    gc.collect()
     settle(device)
     start = time.perf_counter()
     yield spent

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 from overview import PAGE, write_overview
+from speed import PAGE as SPEED
+from speed import write_speed
 
 from limsup_widgets.teach.contents import (
     chapter_table,
@@ -29,7 +31,9 @@ def write_book() -> None:
     """Table of contents, gallery, chapter table and thumbnails: made, not committed."""
     chapters = list_chapters(ROOT / "notebooks")
     contents = table_of_contents(chapters, "book/index", ROOT, {"ws": f"book/{PAGE}"})
+    contents += f"  - caption: Speed\n    chapters:\n      - file: book/{SPEED}\n"
     write_overview(BOOK)
+    write_speed(BOOK)
     (BOOK / "_toc.yml").write_text(contents, "utf-8")
     generated, thumbs = BOOK / "_generated", BOOK / "_static" / "thumbs"
     generated.mkdir(exist_ok=True)
