@@ -78,8 +78,8 @@ class Line:
     annotator: list[float] = field(default_factory=list)
 
 
-def cases(patients: int) -> list[Case]:
-    """The first tuning image that holds most classes of each patient, and the IHC image."""
+def cases(patients: int, side: int) -> list[Case]:
+    """The IHC image, and of each patient the first tuning image that holds most classes."""
     normalizer = load_u0(dropout=True).card.normalizer
     found = []
     for subject in kidney_cohort(COHORT, 0, patients).patients:
@@ -88,7 +88,15 @@ def cases(patients: int) -> list[Case]:
         found.append(Case(subject.id, array, truth, len(CLASSES), normalizer(array), True))
     array = ihc_image().array
     own = Normalizer.fit([array])(array)
-    return [Case("IHC", array, ihc_reference(), len(IHC_CLASSES), own, False), *found]
+    ihc = Case("IHC", array, ihc_reference(), len(IHC_CLASSES), own, False)
+    return [cropped(case, side) for case in (ihc, *found)]
+
+
+def cropped(case: Case, side: int) -> Case:
+    """The corner of a case: tiny sizes for a trial."""
+    here = slice(side), slice(side)
+    array, truth = case.array[here], case.truth[here]
+    return replace(case, array=array, truth=truth, input=case.input[:, *here].contiguous())
 
 
 def strokes(case: Case, found: Codes, number: int) -> list[Stroke]:
@@ -203,13 +211,7 @@ def tuned(case: Case, name: str, seconds: float, more: float, rounds: int) -> li
 def warm_up() -> None:
     """One thread, and everything loaded before the first clock starts."""
     torch.set_num_threads(1)
-    case = cases(0)[0]
-    small = replace(
-        case,
-        array=case.array[:96, :96],
-        truth=case.truth[:96, :96],
-        input=case.input[:, :96, :96].contiguous(),
-    )
+    small = cases(0, 96)[0]
     for job in (partial(cheap, small), partial(tuned, small, FIVE, 0.02, 0.04)):
         job(rounds=2)
 
@@ -222,7 +224,7 @@ def work(job: Callable[[], list[Line]]) -> list[Line]:
 def measured(asked: Namespace) -> list[Line]:
     """All lines; the longest jobs first, two processes of one thread each."""
     os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    every, share = cases(asked.patients), asked.seconds / 60
+    every, share = cases(asked.patients, asked.side), asked.seconds / 60
     if asked.ratios_only:
         return [line for case in every[1:] for line in cheap(case, asked.rounds, (FOREST, QUICK))]
     jobs = [partial(tuned, c, FIFTEEN, 15 * share, 60 * share, asked.rounds) for c in every]
@@ -314,7 +316,9 @@ def notes(lines: list[Line]) -> list[str]:
 
 def main() -> None:
     """Measure, put together, store."""
-    asked = options(__doc__, patients=(5, 1), rounds=(ROUNDS, 2), seconds=(60.0, 3.0))
+    asked = options(
+        __doc__, patients=(5, 1), rounds=(ROUNDS, 2), side=(512, 128), seconds=(60.0, 1.0)
+    )
     lines = measured(asked)
     run = [m for m in METHODS if of(lines, m, False)]
     seconds = {m: [c.machine[-1] for c in of(lines, m, False)] for m in run}

@@ -62,9 +62,9 @@ class QuickClassifier:
 
     Notes
     -----
-    Chosen by ``results/quick.json`` (``python results/quick.py``): ten simulated patients, mean Dice
-    on scribbled images after one stroke a class in one image, three in one, five in two, and five
-    in seven:
+    Chosen by ``results/quick.json`` (``python results/quick.py``): ten simulated patients, mean
+    Dice on scribbled images after one stroke a class in one image, three in one, five in two, and
+    five in seven:
 
     ==============================  ====  ====  ====  ====
     network, untuned                 .79   .79   .73   .73
