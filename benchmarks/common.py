@@ -206,7 +206,8 @@ def finish(record: Record, options: argparse.Namespace) -> None:
 def machine(device: str = "cpu") -> str:
     """What it ran on: processor or accelerator, threads, version of torch."""
     name = torch.cuda.get_device_name() if device == "cuda" else cpu_name()
-    return f"{name}; {torch.get_num_threads()} CPU threads; torch {torch.__version__}"
+    threads = torch.get_num_threads()
+    return f"{name}; {threads} CPU thread{'s' * (threads > 1)}; torch {torch.__version__}"
 
 
 def cpu_name() -> str:

@@ -14,17 +14,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
 
 from limsup_widgets.teach.pictures import figure_png
 from limsup_widgets.view.palette import class_palette, css
 
 Spec = Mapping[str, Any]
 MARKERS, DASHES = "os^Dvp*x", ("-", "--", "-.", ":")
-OURS, OTHERS = (css(colour) for colour in class_palette(2))
+PALETTE = class_palette(8)
+OURS, OTHERS = css(PALETTE[0]), css(PALETTE[1])
+REST = [css(PALETTE[i]) for i in (1, 2, 4, 7, 6, 5)]
+"""Colours of lines beside ours; yellow, which is too light for a line, is left out."""
+TICKS = 8
 
 
 def specs(record: Mapping[str, Any]) -> list[Spec]:
@@ -64,7 +69,7 @@ def _bars(axes: Axes, spec: Spec, ours: str) -> None:
         low, high = spec.get("spread", {}).get(name, (value, value))
         axes.plot([low, high], [row, row], color="#222222", lw=1.2)
         axes.annotate(
-            f"{value:.3g}", (max(value, high), row), (4, 0), textcoords="offset points", va="center"
+            number(value), (max(value, high), row), (4, 0), textcoords="offset points", va="center"
         )
     axes.invert_yaxis()
     axes.margins(x=0.12)
@@ -73,17 +78,59 @@ def _bars(axes: Axes, spec: Spec, ours: str) -> None:
 
 
 def _lines(axes: Axes, spec: Spec, ours: str) -> None:
-    palette = class_palette(max(2, len(spec["series"]) + 1))
+    others = [line["name"] for line in spec["series"] if line["name"] != ours]
     for number, line in enumerate(spec["series"]):
-        colour = OURS if line["name"] == ours else css(palette[number + 1])
+        mine = line["name"] == ours
+        colour = OURS if mine else REST[others.index(line["name"]) % len(REST)]
         style = MARKERS[number % len(MARKERS)] + DASHES[number % len(DASHES)]
         axes.plot(line["x"], line["y"], style, color=colour, label=line["name"], ms=5)
         if "low" in line:
             axes.fill_between(line["x"], line["low"], line["high"], color=colour, alpha=0.18, lw=0)
-    axes.set_xscale("log" if spec.get("x_log") else "linear")
-    axes.set_yscale("log" if spec.get("y_log") else "linear")
     axes.set(xlabel=spec["x"], ylabel=spec["y"])
     axes.legend(fontsize=8, frameon=False)
+    if spec.get("x_log"):
+        places = sorted({value for line in spec["series"] for value in line["x"]})
+        _logarithmic(axes, "x", places)
+    if spec.get("y_log"):
+        _logarithmic(axes, "y", [])
+
+
+def _logarithmic(axes: Axes, which: Literal["x", "y"], places: Sequence[float]) -> None:
+    """Plain numbers instead of powers; at the points themselves where they are few."""
+    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    if 0 < len(places) <= TICKS:
+        axis.set_major_locator(FixedLocator(list(places)))
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter(lambda value, _: number(value))
+        return
+    for set_formatter in (axis.set_major_formatter, axis.set_minor_formatter):
+        set_formatter(lambda value, _: roundnumber(value))
+
+
+def roundnumber(value: float) -> str:
+    """A tick's label if it is 1, 2 or 5 times a power of ten, else nothing.
+
+    Examples
+    --------
+    >>> roundnumber(0.02), roundnumber(300.0), roundnumber(5000.0)
+    ('0.02', '', '5,000')
+    """
+    first = f"{value:e}"[0]
+    return number(value) if first in "125" and float(f"{value:.0e}") == value else ""
+
+
+def number(value: float | None) -> str:
+    """Three digits, never as a power of ten unless tiny.
+
+    Examples
+    --------
+    >>> number(1434.2), number(0.12345), number(20000), number(None), number(2.4e-6)
+    ('1,434', '0.123', '20,000', '–', '2.4e-06')
+    """
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def describe(spec: Spec) -> str:
@@ -96,19 +143,15 @@ def describe(spec: Spec) -> str:
 
 
 def _bars_told(bars: Mapping[str, float | None]) -> str:
-    return "; ".join(f"{name} {value:.3g}" for name, value in bars.items() if value is not None)
+    return "; ".join(f"{name} {number(value)}" for name, value in bars.items() if value is not None)
 
 
 def _lines_told(series: Sequence[Spec]) -> str:
     return "; ".join(
-        f"{line['name']} from {_number(line['y'][0])} at {_number(line['x'][0])} "
-        f"to {_number(line['y'][-1])} at {_number(line['x'][-1])}"
+        f"{line['name']} from {number(line['y'][0])} at {number(line['x'][0])} "
+        f"to {number(line['y'][-1])} at {number(line['x'][-1])}"
         for line in series
     )
-
-
-def _number(value: float | None) -> str:
-    return "nothing" if value is None else f"{value:.3g}"
 
 
 def write_pictures(record: Mapping[str, Any], folder: Path) -> list[tuple[str, str]]:

@@ -20,7 +20,7 @@ BOOK = Path(__file__).resolve().parent
 BENCHMARKS = PACKAGE.parent / "benchmarks"
 sys.path.append(str(BENCHMARKS))
 
-from plots import write_pictures  # noqa: E402
+from plots import number, write_pictures  # noqa: E402
 
 PAGE, PICTURES = "speed", "speed"
 NAMES = ("mc_dropout", "scribble_to_screen", "accuracy_per_second", "viewer", "scaling")
@@ -70,8 +70,7 @@ def missing(name: str) -> str:
 def block(record: Record, pictures: Path) -> str:
     """Pictures, tables, what was missed, and the code, of one record."""
     drawn = write_pictures(record, pictures)
-    parts = [picture(name, alt, record) for name, alt in drawn]
-    parts += [summary(record)]
+    parts = [summary(record), *(picture(name, alt, record) for name, alt in drawn)]
     parts += [titled(table) for table in record.get("tables", [])]
     parts += [remarks(record), peers(record), code(record)]
     return "\n\n".join(part for part in parts if part)
@@ -84,7 +83,7 @@ def picture(name: str, alt: str, record: Record) -> str:
 
 def summary(record: Record) -> str:
     """How many times as fast, over which range, and how far the results differ."""
-    text = f"**{record['ratio_vs_naive']:.3g} times** the naive way"
+    text = f"**{record['ratio_vs_naive']:.3g} times as fast** as the naive way"
     if record.get("ratio_range"):
         low, high = record["ratio_range"]
         text += f" (from {low:.3g} to {high:.3g} over the rounds)"
@@ -107,11 +106,9 @@ def shown(cell: object) -> str:
     >>> shown(0.123456), shown(None), shown(20000), shown("a|b")
     ('0.123', '–', '20,000', 'a\\\\|b')
     """
-    if cell is None:
-        return "–"
-    if isinstance(cell, float):
-        return f"{cell:.0f}" if abs(cell) >= 1000 else f"{cell:.3g}"
-    return f"{cell:,}" if isinstance(cell, int) else str(cell).replace("|", "\\|")
+    if cell is None or isinstance(cell, (int, float)):
+        return number(cell)
+    return str(cell).replace("|", "\\|")
 
 
 def as_table(rows: Sequence[Sequence[str]]) -> str:

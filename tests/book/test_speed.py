@@ -56,7 +56,7 @@ def test_values(page, tmp_path):
     text = page(RECORD)
     assert "| mc_dropout | times the loop, at least 4 | 3.5 | **missed** |" in text
     assert "| mc_dropout | MiB, at most 2048 | 100 | kept |" in text
-    assert "**3.5 times** the naive way (from 3 to 4" in text and "results 2e-07" in text
+    assert "**3.5 times as fast** as the naive way (from 3 to 4" in text and "results 2e-07" in text
     assert "*`python benchmarks/mc_dropout.py` – a machine*" in text
     assert "- Few channels wait for memory." in text
     assert "- toolkit 1.0 did not run; importing it says `no module x`." in text
@@ -92,12 +92,12 @@ def test_values_two_devices(page):
 def test_values_the_oldest_records(page):
     old = {k: RECORD[k] for k in ("command", "ours_s", "peers", "ratio_vs_naive", "machine")}
     path = {"name": "mc_dropout", "device": "cpu"}
-    assert "3.5 times" in page(old | path | {"max_abs_diff": None})
+    assert "3.5 times as fast" in page(old | path | {"max_abs_diff": None})
 
 
 def test_values_of_cells(speed):
     cells = (None, 0.123456, 1234.5, 20_000, "text")
-    assert [speed.shown(cell) for cell in cells] == ["–", "0.123", "1234", "20,000", "text"]
+    assert [speed.shown(cell) for cell in cells] == ["–", "0.123", "1,234", "20,000", "text"]
 
 
 def test_values_sources(speed):
