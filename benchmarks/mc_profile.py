@@ -15,9 +15,25 @@ from limsup_widgets.learn.moments import mc_moments
 
 SHORT, LONG = 4, 24
 """Two numbers of passes: their difference leaves out what happens once."""
-SHOWN = 9
+KINDS = {
+    "convolution": ("conv",),
+    "matrix product": ("mm", "linear", "matmul"),
+    "ReLU": ("relu", "clamp"),
+    "enlarging and padding": ("upsample", "pad"),
+    "softmax": ("softmax",),
+    "joining and copying": ("copy", "cat", "clone", "fill", "zero"),
+    "adding and multiplying": ("add", "sub", "mul", "div"),
+    "sums and maxima": ("sum", "max", "mean", "amax", "pow"),
+}
+"""Kinds of calls, by what their names contain; the first that fits."""
+OTHER = "everything else"
+ARITHMETIC = ("convolution", "matrix product")
+WIDTH = 12
+"""Channels of the last level of U0^D."""
 GIGA = 1e9
 TRIES = 12
+Calls = dict[str, float]
+"""Name → milliseconds in one repeated pass, without those of the calls inside it."""
 
 
 def explain(
@@ -27,15 +43,45 @@ def explain(
     device = x.device.type
     ours, whole = (flops(model, x, shared) for model, shared in ((fast, True), (slow, False)))
     calls = calls_of_a_pass(fast, x, device)
-    total = sum(ms for ms, _ in calls.values())
-    shown = sorted(calls, key=lambda name: -calls[name][0])[:SHOWN]
-    rows = [[name, calls[name][1], calls[name][0], calls[name][0] / total] for name in shown]
+    total = sum(calls.values())
     table = {
         "title": "One repeated pass, by kind of call",
-        "head": ["call", "calls", "milliseconds", "share"],
-        "rows": rows,
+        "head": ["kind", "calls that take most of it", "milliseconds", "share"],
+        "rows": rows(calls, total),
     }
-    return table, words(ours, whole, calls, limits(device, tries), found)
+    return table, words(ours, whole, by_kind(calls), limits(device, tries), found, x[0].numel())
+
+
+def rows(calls: Calls, total: float) -> list[list[Any]]:
+    """A row for each kind that takes a hundredth or more, largest first."""
+    gathered = sorted(by_kind(calls).items(), key=lambda item: -item[1])
+    found = []
+    for kind, ms in gathered:
+        members = [n for n, own in calls.items() if kind_of(n) == kind and own >= ms / 4]
+        if ms >= total / 100:
+            names = ", ".join(name.removeprefix("aten::") for name in members)
+            found.append([kind, names, ms, ms / total])
+    return found
+
+
+def kind_of(name: str) -> str:
+    """Which of :data:`KINDS` a call is."""
+    fitting = (kind for kind, signs in KINDS.items() if any(sign in name for sign in signs))
+    return next(fitting, OTHER)
+
+
+def by_kind(calls: Calls) -> Calls:
+    """Milliseconds gathered by :data:`KINDS`.
+
+    Examples
+    --------
+    >>> by_kind({"aten::add_": 1.0, "aten::mul": 0.5, "aten::conv2d": 3.0})
+    {'adding and multiplying': 1.5, 'convolution': 3.0}
+    """
+    gathered: Calls = {}
+    for name, ms in calls.items():
+        gathered[kind_of(name)] = gathered.get(kind_of(name), 0.0) + ms
+    return gathered
 
 
 def flops(model: nn.Module, x: Tensor, shared: bool) -> float:
@@ -48,8 +94,8 @@ def flops(model: nn.Module, x: Tensor, shared: bool) -> float:
     return (counted[1] - counted[0]) / (LONG - SHORT)
 
 
-def calls_of_a_pass(model: nn.Module, x: Tensor, device: str) -> dict[str, tuple[float, float]]:
-    """Kind of call → (milliseconds, calls) of one repeated pass."""
+def calls_of_a_pass(model: nn.Module, x: Tensor, device: str) -> Calls:
+    """What one repeated pass calls, those that happen once left out."""
     seen = []
     for passes in (SHORT, LONG):
         activities = [ProfilerActivity.CUDA if device == "cuda" else ProfilerActivity.CPU]
@@ -57,13 +103,9 @@ def calls_of_a_pass(model: nn.Module, x: Tensor, device: str) -> dict[str, tuple
             mc_moments(model, x, passes)
         key = "self_device_time_total" if device == "cuda" else "self_cpu_time_total"
         averages = profiler.key_averages()
-        seen.append({event.key: (getattr(event, key), event.count) for event in averages})
-    (few, many), extra = seen, LONG - SHORT
-    calls = {}
-    for name, (spent, times) in many.items():
-        before, fewer = few.get(name, (0.0, 0))
-        calls[name] = ((spent - before) / extra / 1e3, (times - fewer) / extra)
-    return calls
+        seen.append({event.key: getattr(event, key) / 1e3 for event in averages})
+    few, many = seen
+    return {name: (ms - few.get(name, 0.0)) / (LONG - SHORT) for name, ms in many.items()}
 
 
 def limits(device: str, tries: int) -> dict[str, float]:
@@ -74,7 +116,7 @@ def limits(device: str, tries: int) -> dict[str, float]:
     return {
         "product": 2 * 1536**3 / best(lambda: a @ a, device, tries) / GIGA,
         "wide": convolving(64, 256, device, tries),
-        "narrow": convolving(12, 512, device, tries),
+        "narrow": convolving(WIDTH, 512, device, tries),
         "copy": 2 * 4 * big.numel() / best(lambda: copy.copy_(big), device, tries) / GIGA,
     }
 
@@ -102,24 +144,28 @@ def best(way: Any, device: str, tries: int) -> float:
 def words(
     ours: float,
     whole: float,
-    calls: dict[str, tuple[float, float]],
+    calls: Calls,
     limit: dict[str, float],
     found: dict[str, Any],
+    pixels: int,
 ) -> list[str]:
     """What the numbers say."""
-    total = sum(ms for ms, _ in calls.values())
-    convolving_ms = sum(ms for name, (ms, _) in calls.items() if "conv" in name)
-    reached = ours / GIGA / (convolving_ms / 1e3) if convolving_ms else float("nan")
-    lines = [
+    total = sum(calls.values())
+    computing = sum(ms for kind, ms in calls.items() if kind in ARITHMETIC)
+    moving, reached = total - computing, ours / GIGA / max(computing / 1e3, 1e-12)
+    once = 2 * 4 * WIDTH * pixels / GIGA / limit["copy"] * 1e3
+    return [
         f"A whole pass takes {whole / GIGA:.2f} GFLOP, a repeated one {ours / GIGA:.2f}: at equal "
-        f"speed per operation that would be {whole / ours:.1f} times as fast. Found: "
-        f"{found['ratio_vs_naive']:.1f} times.",
-        f"Convolutions are {convolving_ms / total:.0%} of a repeated pass and run at {reached:.0f} "
-        f"GFLOP/s. This machine reaches {limit['product']:.0f} in a large matrix product, "
-        f"{limit['wide']:.0f} in a 3×3 convolution with 64 channels, and {limit['narrow']:.0f} in "
-        f"one with the 12 channels that the last level of this network has: few channels leave the "
-        f"processor waiting for memory.",
-        f"The other {1 - convolving_ms / total:.0%} move maps: a copy runs at {limit['copy']:.1f} "
-        f"GB/s here.",
+        f"speed per operation that would be {whole / ours:.1f} times as fast. Found were "
+        f"{found['ratio_vs_naive']:.1f} times, the layout's share and all that happens once "
+        "included.",
+        f"Convolutions and matrix products are {100 * computing / total:.0f} % of a repeated pass "
+        f"and run at {reached:.0f} GFLOP/s. This machine reaches {limit['product']:.0f} in a large "
+        f"matrix product, {limit['wide']:.0f} in a 3×3 convolution with 64 channels, and "
+        f"{limit['narrow']:.0f} in one with {WIDTH} channels, which the last level of this network "
+        f"has. At that speed the arithmetic of a pass would take "
+        f"{ours / GIGA / limit['narrow'] * 1e3:.1f} ms of the {total:.1f} ms measured.",
+        f"What remains, {moving:.1f} ms, enlarges, adds, clips and copies maps. Memory copies at "
+        f"{limit['copy']:.1f} GB/s here, so that is as long as reading and writing "
+        f"{moving / once:.1f} maps of {WIDTH} channels in full size.",
     ]
-    return [line.replace("%", " %") for line in lines]

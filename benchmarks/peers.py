@@ -83,12 +83,12 @@ def peer_state() -> dict[str, dict[str, Any]]:
 def _state(name: str, module: str) -> dict[str, Any]:
     known: dict[str, Any] = {"runs": True, "version": None, "problem": None}
     if importlib.util.find_spec(module) is None:
-        return known | {"runs": False, "problem": f"{name} is not installed"}
+        return known | {"runs": False, "problem": "it is not installed"}
     known["version"] = importlib.metadata.version(name)
     try:
         importlib.import_module(module)
     except (ImportError, RuntimeError) as error:
-        known["problem"] = f"{type(error).__name__}: {error}"
+        known["problem"] = f"importing it says {type(error).__name__}: {error}"
         known["runs"] = module == "torch_uncertainty" and _loads()
     return known
 

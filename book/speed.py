@@ -129,7 +129,9 @@ def peers(record: Record) -> str:
     for name, state in record.get("peer_state", {}).items():
         version = f" {state['version']}" if state["version"] else ""
         ran = "ran" if state["runs"] else "did not run"
-        why = f"; importing it says `{state['problem']}`" if state["problem"] else ""
+        why = f": {state['problem']}" if state["problem"] else ""
+        if state["runs"] and why:
+            ran, why = "ran from the one source file of its method", f", as {why[2:]}"
         lines.append(f"- {name}{version} {ran}{why}.")
     return "**Toolkits**\n\n" + "\n".join(lines) if lines else ""
 

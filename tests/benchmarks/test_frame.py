@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-MODULES = ("common", "timing", "memory", "plots", "guard", "mc_curve")
+MODULES = ("common", "timing", "memory", "plots", "guard", "mc_curve", "mc_profile")
 
 
 @pytest.mark.parametrize("name", MODULES)
