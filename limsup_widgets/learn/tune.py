@@ -52,6 +52,10 @@ class TuneSettings:
         Whether dropout layers are live during tuning.
     seed
         Of crops, augmentation and dropout.
+    hold_out
+        Whether a session holds strokes out (:func:`~limsup_widgets.learn.holdout.split_strokes`) to
+        stop early and to compare the tuned network with the quick answer. Off, as it costs more
+        than it brings: ``results/holdout.json``.
     look, patience
         Where strokes are held out: steps between looks at them, and looks without gain after which
         tuning ends, see :class:`~limsup_widgets.learn.stopping.Watch`.
@@ -68,6 +72,7 @@ class TuneSettings:
     trainable: Literal["all", "head"] = "all"
     dropout: bool = True
     seed: int = 0
+    hold_out: bool = False
     look: int = 10
     patience: int = 2
 
