@@ -9,10 +9,16 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from limsup_widgets.learn.moments import Moments
 from limsup_widgets.learn.tiles import Box
 from limsup_widgets.session.filling import Look, Passes, QuickAnswers, Wanted, answer, fill
+from limsup_widgets.session.gathering import Gathering, Maps
 from limsup_widgets.session.networks import Network
-from limsup_widgets.session.screen import Part, Screen
+from limsup_widgets.session.predictions import maps_of
+from limsup_widgets.session.screen import Part, Screen, chosen_window, is_large, tiles
 from limsup_widgets.session.tunable import Tunable
 from limsup_widgets.session.tuning import Tuned
 from limsup_widgets.session.worker import Outcome, Reporter, Tuner, explain
@@ -36,6 +42,7 @@ class Watchable(Tunable):
         self._lent: Network | None = None
         self._quick: QuickAnswers | None = None
         self._quick_stays = False
+        self._gathered: dict[str, tuple[tuple[object, ...], Gathering]] = {}
         self._screen = Screen(self.current, self.window)
         here = threading.current_thread()
         self._looker.progress.connect(self._placed, thread=here)
@@ -71,6 +78,45 @@ class Watchable(Tunable):
         self._unsure = self._unsure if unsure is None else unsure
         self._looking = True
         self._refresh()
+
+    def look_at(self, box: Box) -> Box:
+        """Work on the part of the current image around ``box``, which is computed first.
+
+        Only of a large image, which stays on the disk, a part is worked on: ``box`` in whole
+        tiles of 512 pixels, about 2048 × 2048 at most. That of any other image is the whole.
+
+        Returns
+        -------
+        tuple
+            The window: (top, left, bottom, right).
+
+        Raises
+        ------
+        LimsupError
+            A box outside the image, or too large a part of a large image.
+
+        Examples
+        --------
+        >>> from limsup_widgets import Session
+        >>> from limsup_widgets.data.image import Image
+        >>> slide = Image.lazy(np.broadcast_to(np.uint8(7), (30000, 40000, 3)))
+        >>> session = Session(slide, ("tissue", "glass"))
+        >>> session.look_at((5000, 5000, 5800, 6000))
+        (4608, 4608, 6144, 6144)
+        """
+        self._check_open()
+        image = self.images[self.current]
+        if is_large(image):
+            window = chosen_window(image, box)
+            if window != self.window:
+                self._windows[self.current] = window
+                self._screen, older = Screen(self.current, window), self._screen
+                self._screen.keep(older)
+                self.events.tell("window", self.current)
+                self.events.tell("screen", self.current)
+        self._visible = box
+        self._refresh()
+        return self.window
 
     def settle(self, timeout: float | None = None) -> bool:
         """Let events run until the screen is complete; False if ``timeout`` seconds pass first."""
@@ -117,9 +163,7 @@ class Watchable(Tunable):
 
     def _can_answer(self) -> bool:
         """Whether two classes are scribbled."""
-        return (
-            len({stroke_code for s in self._history.done for *_, stroke_code in s.runs} - {0}) > 1
-        )
+        return int((self.counts() > 0).sum()) > 1
 
     # Requests: the newest one counts.
 
@@ -144,7 +188,7 @@ class Watchable(Tunable):
             self._looker.start(job)
 
     def _look(self, image: int, *wanted: Wanted) -> Look:
-        window = self._screen.box if image == self.current else (0, 0, *self.images[image].shape)
+        window = self.window_of(image)
         visible = self._visible if image == self.current else None
         shape, read = self.images[image].shape, self._predictions.reader(image)
         return Look(self._ticket, image, shape, read, window, visible, frozenset(wanted))
@@ -152,10 +196,10 @@ class Watchable(Tunable):
     def _from_cache(self) -> list[Wanted]:
         """Show what is known already; what still has to be computed."""
         sha, image = self.model_sha256, self.current
-        box = (0, 0, *self.images[image].shape)
+        box = self.window
         wanted: list[Wanted] = []
-        prob = self._predictions.known_prob(sha, image)
-        moments = self._predictions.known_moments(sha, image) if self._unsure else None
+        prob = self._predictions.known_prob(sha, image, box)
+        moments = self._predictions.known_moments(sha, image, box) if self._unsure else None
         if prob is None:
             wanted.append("prob")
         if self._unsure and moments is None:
@@ -191,12 +235,42 @@ class Watchable(Tunable):
         if part.ticket != self._ticket or self._closed:
             return
         self._show(part)
-        whole = part.box == (0, 0, *self.images[self.current].shape)
-        if part.by == "network" and whole:
-            if part.prob is not None:
-                self._predictions.keep_prob(self.model_sha256, self.current, part.prob)
-            if part.moments is not None and part.final:
-                self._predictions.keep_moments(self.model_sha256, self.current, part.moments)
+        large = is_large(self.images[self.current])
+        if part.by != "network" or not (large or part.box == self.window):
+            return
+        if large and self._screen.done == 1:
+            shown = tiles(self.images[self.current].shape, self.window)
+            self._seen.setdefault(self.current, set()).update(shown)
+        if part.prob is not None:
+            self._keep_prob(part.box, part.prob)
+        if part.moments is not None and part.final:
+            self._keep_moments(part.box, part.moments)
+
+    def _keep_prob(self, box: Box, prob: NDArray[np.float32]) -> None:
+        found = self._gather("prob", box, (prob,))
+        if found is not None:
+            known = self.model_sha256, self.current
+            self._predictions.keep_prob(*known, found[0], self.window)
+
+    def _keep_moments(self, box: Box, moments: Moments) -> None:
+        found = self._gather("moments", box, maps_of(moments))
+        if found is not None:
+            known = self.model_sha256, self.current
+            mean, aleatoric, epistemic = found
+            whole = Moments(mean, aleatoric, epistemic, moments.passes)
+            self._predictions.keep_moments(*known, whole, self.window)
+
+    def _gather(self, what: str, box: Box, maps: Maps) -> Maps | None:
+        """Maps of the window, once all of its pieces are there."""
+        if box == self.window:
+            return maps
+        key = (what, self.model_sha256, self.current, self.window)
+        if what not in self._gathered or self._gathered[what][0] != key:
+            self._gathered[what] = key, Gathering(self.window)
+        found = self._gathered[what][1].add(box, maps)
+        if found is not None:
+            del self._gathered[what]
+        return found
 
     def _show(self, part: Part) -> None:
         self._screen.put(part)
