@@ -7,6 +7,7 @@ from pathlib import Path
 
 from limsup_widgets.data.image import Image
 from limsup_widgets.data.readers import image_name, read_image, read_labels
+from limsup_widgets.data.tiled_labels import TiledLabels
 from limsup_widgets.errors import LimsupError
 from limsup_widgets.session.folder import SessionFolder
 from limsup_widgets.session.session import Session
@@ -103,6 +104,10 @@ def _resume(
 
 
 def _paint(session: Session, path: Path, source: Image, indices: Sequence[int]) -> None:
+    if source.is_lazy:
+        tiled = TiledLabels.from_file(path, len(session.classes), source.shape)
+        session.import_tiled(tiled, indices[0])
+        return
     shape = source.array.shape if source.is_volume else source.shape
     labels = read_labels(path, len(session.classes), shape)
     planes = labels if source.is_volume else labels[None]

@@ -66,7 +66,7 @@ class History:
 
     def clear(self) -> None:
         """Empty labels and both stacks."""
-        for labels in self.labels:
-            labels[:] = 0
+        # New ones, as writing zeros into a large image would make memory of all of it.
+        self.labels = [np.zeros(labels.shape, np.uint8) for labels in self.labels]
         self.done.clear()
         self.undone.clear()

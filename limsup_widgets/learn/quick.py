@@ -150,6 +150,13 @@ class QuickClassifier:
         scale = image_scale([s.moments for s in samples])
         self._fit = self._regress(xs, own, codes[kept], classes, scale)
 
+    def learn(self, key: Hashable, labels: Codes, classes: int) -> None:
+        """Take what a fit needs of one key now; its features may be dropped afterwards.
+
+        So that the keys of one fit need not all be in memory at once.
+        """
+        self._sample(key, labels, classes)
+
     def predict(self, key: Hashable) -> Floats:
         """Probabilities ``(K, H, W)``.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from torch import nn
 from limsup_widgets.errors import LimsupError
 from limsup_widgets.learn.weights import ModelCard, save_model
 from limsup_widgets.session.case import Case
-from limsup_widgets.session.export import Maps, write_fractions, write_maps
+from limsup_widgets.session.covered import Covered
+from limsup_widgets.session.export import Maps, write_fractions, write_large, write_maps
 
 
 def with_scribbles(codes: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -25,8 +27,11 @@ def write_accepted(
     codes: Maps,
     uncertainty: Maps,
     model: tuple[nn.Module, str, ModelCard],
+    large: Mapping[int, Covered] | None = None,
 ) -> list[Path]:
     """Write labels, uncertainty (float32), ``fractions.csv`` and ``model.safetensors``.
+
+    Of large images labels only, and ``covered.csv``: where these were predicted.
 
     Parameters
     ----------
@@ -36,6 +41,8 @@ def write_accepted(
         ``(H, W)`` per index of an image of ``case``.
     model
         Module, checksum and card of the network that made them.
+    large
+        Labels of large images, by index.
 
     Raises
     ------
@@ -48,7 +55,8 @@ def write_accepted(
         return [
             *write_maps(folder, case, codes, "labels"),
             *write_maps(folder, case, uncertainty, "uncertainty"),
-            write_fractions(folder / "fractions.csv", case, codes, sha256),
+            *write_large(folder, case, large or {}),
+            write_fractions(folder / "fractions.csv", case, codes, sha256, large),
             save_model(folder / "model.safetensors", module, card),
         ]
     except OSError as error:

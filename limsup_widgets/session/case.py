@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from limsup_widgets.data.formats.tiff_lazy import LAZY_PIXELS
 from limsup_widgets.data.image import Image
 from limsup_widgets.data.readers import read_image
 from limsup_widgets.errors import LimsupError
 
 Source = Image | NDArray[Any] | str | Path
+"""Or anything with `shape`, `dtype` and slices, as zarr, dask and memory maps are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,11 +83,12 @@ def make_case(
     Parameters
     ----------
     images
-        One or several images: arrays, :class:`~limsup_widgets.data.image.Image`, or paths.
+        One or several images: arrays, :class:`~limsup_widgets.data.image.Image`, or paths. An
+        array of 2²⁶ pixels or more is not copied, but read where it is looked at.
     classes
         Names of at least two classes.
     truths
-        Codes per image (per plane of a volume), None where not known.
+        Codes per image (per plane of a volume), None where not known or the image is a large one.
 
     Raises
     ------
@@ -93,8 +96,8 @@ def make_case(
         No image, images of different channels, fewer than two classes, a name used twice, or a
         truth of another shape or with a code above K.
     """
-    if isinstance(images, Image | np.ndarray | str | Path):
-        images = [images]
+    if isinstance(images, Image | np.ndarray | str | Path) or _is_sliced(images):
+        images = [cast(Source, images)]
     sources = tuple(_image(source, i) for i, source in enumerate(images))
     flat = tuple(plane for source in sources for plane in source.planes())
     if not flat:
@@ -112,7 +115,21 @@ def _image(source: Source, index: int) -> Image:
         return source
     if isinstance(source, str | Path):
         return read_image(source)
+    if _is_large(source):
+        return Image.lazy(source, name=f"image{index}")
     return Image.from_array(np.asarray(source), name=f"image{index}")
+
+
+def _is_sliced(source: object) -> bool:
+    return all(hasattr(source, name) for name in ("shape", "dtype", "__getitem__"))
+
+
+def _is_large(source: Any) -> bool:
+    """Whether it is a flat image of so many pixels that it stays where it is."""
+    if not _is_sliced(source):
+        return False
+    flat = len(source.shape) == 2 or (len(source.shape) == 3 and source.shape[2] <= 4)
+    return flat and int(source.shape[0]) * int(source.shape[1]) >= LAZY_PIXELS
 
 
 def _classes(classes: Sequence[str]) -> tuple[str, ...]:
@@ -143,6 +160,13 @@ def _truths(
 
 
 def _codes(truth: NDArray[Any], image: Image, classes: int) -> NDArray[np.uint8]:
+    if image.is_lazy:
+        raise LimsupError(
+            f"truth of {image.name}",
+            got="a truth for an image that stays on the disk",
+            expected="None",
+            do="give None, and compare the accepted labels with it, part by part",
+        )
     array = np.asarray(truth)
     return checked_codes(array, image.shape, classes, f"truth of {image.name}")
 

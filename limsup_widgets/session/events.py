@@ -22,6 +22,8 @@ class SessionEvents(SignalGroup):
         :attr:`~limsup_widgets.session.watchable.Watchable.screen`.
     image
         Index of the image that is now the current one.
+    window
+        Index of the large image of which another part is now worked on.
     progress
         A :class:`~limsup_widgets.learn.tune.TuneStep` after each step of a tune.
     tuning
@@ -40,6 +42,7 @@ class SessionEvents(SignalGroup):
     prediction = Signal(int)
     screen = Signal(int)
     image = Signal(int)
+    window = Signal(int)
     progress = Signal(object)
     tuning = Signal(str)
     message = Signal(str)

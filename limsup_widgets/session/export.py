@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from limsup_widgets.data.image import Image
 from limsup_widgets.session.case import Case
+from limsup_widgets.session.covered import Covered, report_rows
 from limsup_widgets.session.folder import write_whole
 
 Maps = Mapping[int, NDArray[Any]]
@@ -70,18 +71,40 @@ def write_maps(folder: Path, case: Case, maps: Maps, kind: str) -> list[Path]:
     return written
 
 
-def write_fractions(path: Path, case: Case, codes: Maps, model: str) -> Path:
-    """One row per image and class: pixels, and the share of the image that they are."""
+def write_fractions(
+    path: Path, case: Case, codes: Maps, model: str, large: Mapping[int, Covered] | None = None
+) -> Path:
+    """One row per image and class: pixels, and the share of the image that they are.
+
+    Of a ``large`` image, the share of the part that was predicted.
+    """
+    counted = {i: (np.bincount(array.ravel()), array.size) for i, array in codes.items()}
+    for i, part in (large or {}).items():
+        counted[i] = part.labels.counts(len(case.classes)), part.pixels
     text = io.StringIO(newline="")
     rows = csv.writer(text)
     rows.writerow(["image", "class", "code", "pixels", "fraction", "model"])
-    for i, array in sorted(codes.items()):
-        counts = np.bincount(array.ravel(), minlength=len(case.classes) + 1)
+    for i, (found, size) in sorted(counted.items()):
+        counts = np.pad(found, (0, max(0, len(case.classes) + 1 - len(found))))
         for code, name in enumerate(case.classes, start=1):
-            share = f"{counts[code] / array.size:.6f}"
+            share = f"{counts[code] / size:.6f}"
             rows.writerow([case.images[i].name, name, code, int(counts[code]), share, model])
     write_whole(path, text.getvalue().encode())
     return path
+
+
+def write_large(folder: Path, case: Case, large: Mapping[int, Covered]) -> list[Path]:
+    """A tiled TIFF of labels per image, and ``covered.csv`` with the boxes that were predicted."""
+    if not large:
+        return []
+    names = _file_names([image.name for image in case.images])
+    written = [part.labels.write(folder / f"{names[i]}.labels.tif") for i, part in large.items()]
+    text = io.StringIO(newline="")
+    rows = csv.writer(text)
+    rows.writerow(["image", "top", "left", "bottom", "right", "share"])
+    rows.writerows(report_rows([image.name for image in case.images], large))
+    write_whole(folder / "covered.csv", text.getvalue().encode())
+    return [*written, folder / "covered.csv"]
 
 
 def _clean(name: str) -> str:

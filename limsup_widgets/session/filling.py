@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,7 +17,7 @@ from limsup_widgets.learn.quick import QuickClassifier
 from limsup_widgets.learn.tiles import Box, Read, predict_box, read_window, tiling_of, window_of
 from limsup_widgets.session.networks import Network
 from limsup_widgets.session.predictions import deterministic_moments, on_best_device
-from limsup_widgets.session.screen import Part, pieces
+from limsup_widgets.session.screen import Part, pieces, tiles
 from limsup_widgets.session.worker import Reporter
 
 Codes = NDArray[np.uint8]
@@ -134,14 +134,24 @@ class QuickAnswers:
     def __init__(self, network: Network) -> None:
         self.sha256, self.module = network.sha256, network.module
         self.classifier = QuickClassifier(network.module, knows=network.ready)
+        self._learnt: dict[tuple[int, Box], Codes] = {}
 
     def fit(self, scribbles: Scribbles, looks: Mapping[int, Look], classes: int) -> None:
         """Fit on the codes of scribbled pieces; their features are computed where missing."""
-        self.classifier.fit(self._widened(scribbles, looks), classes)
+        wide = self._widened(scribbles, looks)
+        for (image, box), labels in wide.items():
+            if not self._is_learnt((image, box), labels):
+                self._prepare(looks[image], box)
+                self.classifier.learn((image, box), labels, classes)
+                self._learnt[image, box] = labels
+        self.classifier.fit(dict(wide.items()), classes)
 
     def score(self, scribbles: Scribbles, looks: Mapping[int, Look]) -> float:
         """Class-balanced accuracy on other scribbles."""
-        return self.classifier.score(self._widened(scribbles, looks))
+        wide = self._widened(scribbles, looks)
+        for image, box in wide:
+            self._prepare(looks[image], box)
+        return self.classifier.score(dict(wide.items()))
 
     def part(self, look: Look, box: Box) -> Part:
         """Answer on one piece."""
@@ -150,10 +160,15 @@ class QuickAnswers:
         prob = self.classifier.predict((look.image, box))[core]
         return Part(look.ticket, box, "quick", np.ascontiguousarray(prob))
 
-    def _widened(self, scribbles: Scribbles, looks: Mapping[int, Look]) -> dict[Hashable, Codes]:
-        wide: dict[Hashable, Codes] = {}
+    def _is_learnt(self, key: tuple[int, Box], labels: Codes) -> bool:
+        return key in self._learnt and np.array_equal(self._learnt[key], labels)
+
+    def _widened(
+        self, scribbles: Scribbles, looks: Mapping[int, Look]
+    ) -> dict[tuple[int, Box], Codes]:
+        """Codes of the windows that are run for the scribbled pieces."""
+        wide: dict[tuple[int, Box], Codes] = {}
         for (image, box), codes in scribbles.items():
-            self._prepare(looks[image], box)
             window, core = self._window(looks[image], box)
             labels = np.zeros((window[2] - window[0], window[3] - window[1]), np.uint8)
             labels[core[1:]] = codes
@@ -181,5 +196,5 @@ def answer(
     """The quick answer to the strokes so far, on the pieces of the window."""
     quick.fit(scribbles, looks, classes)
     report.check()
-    for box in pieces(look.shape, look.window):
+    for box in tiles(look.shape, look.window, look.visible):
         report.step(quick.part(look, box))

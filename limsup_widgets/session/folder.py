@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from limsup_widgets.data.formats.tiff_lazy import SAMPLED
 from limsup_widgets.data.image import Image
 from limsup_widgets.data.journal import FileLock, JournalContent, read_journal
 from limsup_widgets.data.journal.reading import parse_journal
@@ -91,11 +93,16 @@ class SessionFolder:
         return module
 
     def keep_source(self, image: Image) -> dict[str, Any]:
-        """How to find ``image`` again; pixels that come from no file are copied here."""
+        """How to find ``image`` again; pixels that come from no file are copied here.
+
+        Not those of a large image: :meth:`source` then asks for it.
+        """
         entry: dict[str, Any] = {"name": image.name, "sha256": image.sha256}
         if image.path is not None:
             path = image.path.expanduser().resolve()
             return {**entry, "path": str(path), "relative": os.path.relpath(path, self.path)}
+        if image.is_lazy:
+            return {**entry, "made": True}
         copy = f"images/{image.sha256[:16]}.npy"
         (self.path / "images").mkdir(exist_ok=True)
         write_whole(self.path / copy, _npy(image.array))
@@ -112,6 +119,12 @@ class SessionFolder:
         """The image of :meth:`keep_source`; says clearly if its file moved or changed."""
         if "copy" in entry:
             return self._copied(entry)
+        if "made" in entry:
+            raise LimsupError(
+                f"image {entry['name']}",
+                got="pixels that came from no file, too many to be copied",
+                do="name it: Session.open(folder, images=[…])",
+            )
         places = [Path(entry["path"]), self.path / entry["relative"]]
         found = next((path for path in places if path.exists()), None)
         if found is None:
@@ -120,7 +133,7 @@ class SessionFolder:
                 got="no such file",
                 do="put it back, or name it: Session.open(folder, images=[…])",
             )
-        image = same_image(read_image(found), entry["sha256"])
+        image = same_image(read_as_before(found, entry["sha256"]), entry["sha256"])
         if image is None:
             raise LimsupError(
                 f"image {found}",
@@ -162,6 +175,12 @@ class SessionFolder:
         """The truths of ``count`` images."""
         files = [self.path / "truths" / f"{i:03d}.npy" for i in range(count)]
         return [np.load(f, allow_pickle=False) if f.is_file() else None for f in files]
+
+
+def read_as_before(path: Path, sha256: str) -> Image:
+    """Read a file on the disk or into memory, whichever it was when it got this checksum."""
+    lazy_from = 1 if sha256.startswith(SAMPLED) else sys.maxsize
+    return read_image(path, lazy_from=lazy_from)
 
 
 def same_image(image: Image, sha256: str) -> Image | None:

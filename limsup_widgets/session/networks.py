@@ -108,8 +108,8 @@ def begin(
     ready = _fits(module, case, card)
     if normalizer is None:
         usable = card is not None and ready
-        arrays = [image.array for image in case.images]
-        normalizer = card.normalizer if card and usable else Normalizer.fit(arrays)
+        samples = (image.sample() for image in case.images)
+        normalizer = card.normalizer if card and usable else Normalizer.fit(list(samples))
     if ready:
         _try(module, case, normalizer)
     return Network.of(module, ready), normalizer

@@ -13,13 +13,12 @@ from torch import nn
 
 from limsup_widgets.data.history import History
 from limsup_widgets.data.journal import Header, ImageEntry, Journal, JournalContent, replay
-from limsup_widgets.data.readers import read_image
 from limsup_widgets.errors import LimsupError
 from limsup_widgets.learn.inputs import Normalizer
 from limsup_widgets.learn.tune import TuneSettings
 from limsup_widgets.learn.weights import ModelCard
 from limsup_widgets.session.case import Case, Source, make_case
-from limsup_widgets.session.folder import SessionFolder, same_image
+from limsup_widgets.session.folder import SessionFolder, read_as_before, same_image
 from limsup_widgets.session.networks import Network, Networks, shas_after, shell
 from limsup_widgets.session.record import Record
 
@@ -182,7 +181,9 @@ def _given(images: Sequence[Source], entries: list[dict[str, Any]]) -> list[Sour
         raise LimsupError("images", got=len(images), expected=f"{len(entries)}, as in the session")
     found: list[Source] = []
     for given, entry in zip(images, entries, strict=True):
-        image = read_image(given) if isinstance(given, str | Path) else given
+        image = given
+        if isinstance(given, str | Path):
+            image = read_as_before(Path(given), entry["sha256"])
         same = same_image(make_case([image], ("a", "b")).sources[0], entry["sha256"])
         if same is None:
             raise LimsupError(

@@ -9,8 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from limsup_widgets.data.strokes import Stroke
+from limsup_widgets.data.tiled_labels import TiledLabels
+from limsup_widgets.errors import LimsupError
 from limsup_widgets.session.case import checked_codes
 from limsup_widgets.session.painting import changing_stroke, flat_pixels
+from limsup_widgets.session.screen import tiles
 from limsup_widgets.session.state import State
 from limsup_widgets.session.tuning import warm_up
 
@@ -70,12 +73,27 @@ class Paintable(State):
         return self.paint_codes(stroke.pixels(), codes, stroke.image, stroke.seconds)
 
     def import_labels(self, array: NDArray[Any], image: int | None = None) -> Stroke | None:
-        """Take codes ``(H, W)`` from elsewhere as one stroke; where they are 0 nothing changes."""
+        """Take codes ``(H, W)`` from elsewhere as one stroke; where they are 0 nothing changes.
+
+        For a large image, see :meth:`import_tiled`.
+        """
         i = self.case.index(self.current if image is None else image)
         shape = self.images[i].shape
         codes = checked_codes(np.asarray(array), shape, len(self.classes), "imported labels")
         flat = np.flatnonzero(codes)
         return self.paint_codes(flat, codes.ravel()[flat], i)
+
+    def import_tiled(self, labels: TiledLabels, image: int | None = None) -> Stroke | None:
+        """As :meth:`import_labels`, with codes of a large image, of which few are not 0."""
+        i = self.case.index(self.current if image is None else image)
+        width, flats, codes = self.images[i].shape[1], [], []
+        if labels.shape != self.images[i].shape:
+            raise LimsupError("imported labels", got=labels.shape, expected=self.images[i].shape)
+        for box in tiles(labels.shape, (0, 0, *labels.shape)):
+            rows, columns = np.nonzero(found := labels.read(box))
+            flats.append((rows + box[0]) * width + columns + box[1])
+            codes.append(found[rows, columns])
+        return self.paint_codes(np.concatenate(flats), np.concatenate(codes), i)
 
     def undo(self) -> Stroke | None:
         """Take the last stroke back, whatever image it is on; None if there is none."""

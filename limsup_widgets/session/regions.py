@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,6 +96,14 @@ def find_regions(
     found = [_region(left, y, x, side, image) for y, x in _peaks(smooth, n, side)]
     worth = [region for region in found if region.score > 0]
     return sorted(worth, key=lambda r: (-r.score, r.y, r.x))
+
+
+def moved(region: Region, window: tuple[int, int, int, int]) -> Region:
+    """A region of a window of an image, in pixels of the image."""
+    top, left = window[:2]
+    box = region.box
+    place = (box[0] + top, box[1] + left, box[2] + top, box[3] + left)
+    return replace(region, y=region.y + top, x=region.x + left, box=place)
 
 
 def _peaks(smooth: NDArray, n: int, apart: int) -> Iterator[tuple[int, int]]:

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from limsup_widgets.data.image import Image
 from limsup_widgets.errors import LimsupError
 from limsup_widgets.learn.infer import codes as codes_of
 from limsup_widgets.learn.moments import Moments
@@ -17,6 +18,10 @@ WHOLE = 2**20
 """Pixels of an image that is computed in one piece."""
 TILE = 512
 """Side of the pieces of a larger one."""
+START = 1024
+"""Side of the part of a large image that is worked on before anyone chose one."""
+MOST = 2048**2
+"""Pixels of the largest part that is worked on at once."""
 KINDS = ("A", "E", "V")
 Answer = Literal["", "quick", "network"]
 
@@ -102,6 +107,17 @@ class Screen:
         self._known[:] = False
         self._passes[:] = 0
 
+    def keep(self, older: Screen) -> None:
+        """Go on showing what an older screen of the same image has where both lie.
+
+        It stays unknown, as it may be out of date.
+        """
+        here, there = overlap(self.box, older.box)
+        self.codes[here] = older.codes[there]
+        for kind, values in self.kinds.items():
+            values[here] = older.kinds[kind][there]
+        self.by = older.by if self.codes.any() else ""
+
     def put(self, part: Part) -> None:
         """Take over the part of a result that lies in the window."""
         here, there = overlap(self.box, part.box)
@@ -165,10 +181,75 @@ def pieces(shape: tuple[int, int], window: Box, visible: Box | None = None) -> l
     if shape[0] * shape[1] <= WHOLE:
         return [(0, 0, *shape)]
     first = [visible] if visible is not None and area(visible) <= WHOLE else []
-    tiles = tile_plan(shape, visible or window, TILE)
-    touched = [box for box in tiles if _touch(box, window)]
-    return first + [box for box in touched if not (first and inside(box, first[0]))]
+    rest = tiles(shape, window, visible)
+    return first + [box for box in rest if not (first and inside(box, first[0]))]
 
 
-def _touch(box: Box, other: Box) -> bool:
+def tiles(shape: tuple[int, int], window: Box, visible: Box | None = None) -> list[Box]:
+    """Boxes of a fixed grid that cover ``window``, those that can be seen first.
+
+    A small image is one.
+    """
+    if shape[0] * shape[1] <= WHOLE:
+        return [(0, 0, *shape)]
+    plan = tile_plan(shape, visible or window, TILE)
+    return [box for box in plan if touches(box, window)]
+
+
+def snapped(shape: tuple[int, int], box: Box) -> Box:
+    """The smallest box around ``box`` that is made of whole tiles of an image ``(H, W)``.
+
+    Examples
+    --------
+    >>> snapped((4000, 4000), (600, 600, 700, 1100))
+    (512, 512, 1024, 1536)
+    """
+    edges = np.array(tiles(shape, box))
+    top, left = edges[:, :2].min(0).tolist()
+    bottom, right = edges[:, 2:].max(0).tolist()
+    return top, left, bottom, right
+
+
+def is_large(image: Image) -> bool:
+    """Whether only a part of the image is worked on at a time."""
+    return image.is_lazy and image.shape[0] * image.shape[1] > WHOLE
+
+
+def first_window(image: Image) -> Box:
+    """What is worked on before anyone chose: all of an image, of a large one its middle."""
+    if not is_large(image):
+        return (0, 0, *image.shape)
+    size = START - TILE  # which lies in START pixels of whole tiles, wherever they begin
+    (top, bottom), (left, right) = (
+        (max(0, (side - size) // 2), min(side, (side + size) // 2)) for side in image.shape
+    )
+    return snapped(image.shape, (top, left, bottom, right))
+
+
+def chosen_window(image: Image, box: Box) -> Box:
+    """The part of a large image to work on so that ``box`` is in it, in whole tiles.
+
+    Raises
+    ------
+    LimsupError
+        A box outside the image, or more than :data:`MOST` pixels.
+    """
+    height, width = image.shape
+    top, left = (max(0, start) for start in box[:2])
+    bottom, right = min(height, box[2]), min(width, box[3])
+    if top >= bottom or left >= right:
+        raise LimsupError(f"box in {image.name}", got=box, expected=f"pixels of {image.shape}")
+    found = snapped((height, width), (top, left, bottom, right))
+    if area(found) > MOST:
+        raise LimsupError(
+            f"part of {image.name}",
+            got=f"{bottom - top} × {right - left} pixels",
+            expected=f"about {MOST // 10**6} million pixels at most",
+            do="look at a smaller part: zoom in",
+        )
+    return found
+
+
+def touches(box: Box, other: Box) -> bool:
+    """Whether two boxes share a pixel."""
     return all(box[i] < other[i + 2] and other[i] < box[i + 2] for i in (0, 1))

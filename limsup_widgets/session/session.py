@@ -18,9 +18,12 @@ from limsup_widgets.learn.tune import TuneSettings
 from limsup_widgets.session import opening, replaying
 from limsup_widgets.session.accepting import with_scribbles, write_accepted
 from limsup_widgets.session.case import Source
+from limsup_widgets.session.covered import Covered, covered, with_strokes
 from limsup_widgets.session.folder import SessionFolder
 from limsup_widgets.session.networks import Model
 from limsup_widgets.session.paintable import Paintable
+from limsup_widgets.session.screen import is_large, tiles
+from limsup_widgets.session.scribbled import scribbled_pieces
 from limsup_widgets.session.showing import show
 from limsup_widgets.session.watchable import Watchable
 
@@ -176,6 +179,7 @@ class Session(Paintable, Watchable):
         self._check_open()
         self._stop()
         self._history.clear()
+        self._seen.clear()
         self._networks.reset()
         self._record.add("reset")
         for i in range(len(self.images)):
@@ -187,26 +191,60 @@ class Session(Paintable, Watchable):
         self._check_open()
         self._record.add("note", text=text)
 
-    def accept(self, images: Sequence[int] | None = None) -> Path:
+    def accept(self, images: Sequence[int] | None = None, *, whole: bool = False) -> Path:
         """Write the result (of all images by default) into ``accepted/``, and return that folder.
 
         Labels are the prediction with the scribbles on top. See
-        :func:`~limsup_widgets.session.accepting.write_accepted`.
+        :func:`~limsup_widgets.session.accepting.write_accepted`. A large image is labelled where
+        its result was on screen and where it was scribbled on; ``covered.csv`` lists these tiles,
+        and area fractions are of them.
+
+        Parameters
+        ----------
+        images
+            Indices.
+        whole
+            Label all of a large image, tile by tile. That may take many minutes.
         """
         self._check_open()
         if self._folder is None:
             raise LimsupError("accept", got="a session without a folder", do="session.save(folder)")
         chosen = [self.case.index(i) for i in images or range(len(self.images))]
-        codes, maps = {}, {}
+        codes, maps, large = {}, {}, {}
         network = self._networks.current
         for i in chosen:
+            if is_large(self.images[i]):
+                large[i] = self._covered(i, whole)
+                continue
             maps[i] = self._predictions.moments(network, i).kind("V")
             codes[i] = with_scribbles(self._codes(network, i), self.labels(i))
             self.pump.once()
         model = network.module, network.sha256, self._card(network)
-        write_accepted(self._folder.accepted, self.case, codes, maps, model)
-        self._record.add("accept", images=chosen, model=network.sha256)
+        write_accepted(self._folder.accepted, self.case, codes, maps, model, large)
+        shares = {str(i): round(part.share, 8) for i, part in large.items()}
+        facts = {"covered": shares} if large else {}
+        self._record.add("accept", images=chosen, model=network.sha256, **facts)
         return self._folder.accepted
+
+    def _covered(self, image: int, whole: bool) -> Covered:
+        """Labels of the tiles of a large image that were on screen or scribbled on, or of all."""
+        source, network = self.images[image], self._networks.current
+        everything = (0, 0, *source.shape)
+        seen = self._seen.get(image, set()) | set(tiles(source.shape, self.window_of(image)))
+        seen |= set(scribbled_pieces(self._history, image))
+        boxes = tiles(source.shape, everything) if whole else sorted(seen)
+        found = self._predictions.tiles(network, image, boxes, self._labelled)
+        part = covered(source.shape, with_strokes(found, lambda box: self.labels(image, box)))
+        self._say(
+            f"{source.name}: labels cover {100 * part.share:.3g} % of the image, "
+            f"{len(part.boxes)} tiles; area fractions are of that part"
+        )
+        return part
+
+    def _labelled(self, done: int, total: int) -> None:
+        if done < total and done % 10 == 0:
+            self._say(f"labelling: tile {done} of {total}")
+        self.pump.once()
 
     def replay(self, source: Path | str) -> Iterator[tuple[Event, float]]:
         """Play a journal onto this session, see :func:`~limsup_widgets.session.replaying.play`."""

@@ -29,8 +29,8 @@ from limsup_widgets.session.folder import SessionFolder
 from limsup_widgets.session.networks import Model, Network, Networks, begin
 from limsup_widgets.session.predictions import Predictions
 from limsup_widgets.session.record import Record
-from limsup_widgets.session.regions import Region, find_regions
-from limsup_widgets.session.screen import WHOLE
+from limsup_widgets.session.regions import Region, find_regions, moved
+from limsup_widgets.session.screen import WHOLE, area, first_window
 from limsup_widgets.session.scribbled import scribbled_pieces
 
 
@@ -66,6 +66,8 @@ class State:
         self._record = Record(header, self.events.tell)
         self._folder: SessionFolder | None = None
         self._current, self._tuning, self._closed = 0, False, False
+        self._windows: dict[int, Box] = {}
+        self._seen: dict[int, set[Box]] = {}
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -92,7 +94,21 @@ class State:
     @property
     def window(self) -> Box:
         """Part of the current image that is worked on: (top, left, bottom, right), half-open."""
-        return (0, 0, *self.images[self.current].shape)
+        return self.window_of(self.current)
+
+    def window_of(self, image: int) -> Box:
+        """Part of an image that is worked on: all of it, unless it stays on the disk.
+
+        What is predicted, doubted, compared and proposed lies on this part.
+        """
+        image = self.case.index(image)
+        if image not in self._windows:
+            self._windows[image] = first_window(self.images[image])
+        return self._windows[image]
+
+    def pixels(self, image: int) -> NDArray[Any]:
+        """Pixels ``(h, w)`` or ``(h, w, C)`` of the window of an image."""
+        return self.images[self.case.index(image)].read(self.window_of(image))
 
     @property
     def folder(self) -> Path | None:
@@ -145,8 +161,8 @@ class State:
         return self._record.is_saved
 
     def labels(self, image: int, box: Box | None = None) -> NDArray[np.uint8]:
-        """Scribbles ``(H, W)`` or of a box, codes 0 (none) and 1…K; a copy."""
-        top, left, bottom, right = box or (0, 0, *self.images[self.case.index(image)].shape)
+        """Scribbles of the window or of a box, codes 0 (none) and 1…K; a copy."""
+        top, left, bottom, right = box or self.window_of(image)
         return self._history.labels[image][top:bottom, left:right].copy()
 
     def counts(self) -> NDArray[np.int64]:
@@ -162,33 +178,40 @@ class State:
         return self.case.truths[self.case.index(image)]
 
     def prob(self, image: int) -> NDArray[np.float32]:
-        """Probabilities ``(K, H, W)``, read-only; :class:`LimsupError` while not :attr:`ready`."""
-        return self._predictions.prob(self._networks.current, self.case.index(image))
+        """Probabilities ``(K, h, w)`` of the window, read-only.
+
+        The window is the whole image, unless that is a large one. :class:`LimsupError` while not
+        :attr:`ready`.
+        """
+        window = self.window_of(image)
+        return self._predictions.prob(self._networks.current, image, window)
 
     def codes(self, image: int) -> NDArray[np.uint8]:
-        """Predicted codes 1…K ``(H, W)``; all 0 while not :attr:`ready`."""
+        """Predicted codes 1…K ``(h, w)`` of the window; all 0 while not :attr:`ready`."""
         return self._codes(self._networks.current, image)
 
     def moments(self, image: int) -> Moments:
         """Mean and uncertainty of the passes; one pass for a network without dropout."""
-        return self._predictions.moments(self._networks.current, self.case.index(image))
+        window = self.window_of(image)
+        return self._predictions.moments(self._networks.current, image, window)
 
     def is_known(self, image: int) -> bool:
         """Whether :meth:`prob` has its answer ready, or would have to compute it now."""
         sha256 = self._networks.current.sha256
-        return self._predictions.known_prob(sha256, self.case.index(image)) is not None
+        window = self.window_of(image)
+        return self._predictions.known_prob(sha256, image, window) is not None
 
     def is_comparable(self, image: int) -> bool:
         """Whether :meth:`compare` has its answer ready, or soon, as the image is small."""
         before = self._networks.previous
         if before is None or not self.is_known(image):
             return False
-        height, width = self.images[image].shape
-        known = self._predictions.known_prob(before.sha256, image) is not None
-        return known or height * width <= WHOLE
+        window = self.window_of(image)
+        known = self._predictions.known_prob(before.sha256, image, window) is not None
+        return known or (area(window) <= WHOLE and not self.images[image].is_lazy)
 
     def uncertainty(self, image: int, kind: str = "V") -> NDArray[np.float32]:
-        """``"A"``, ``"E"`` or their sum ``"V"``, summed over classes, ``(H, W)``."""
+        """``"A"``, ``"E"`` or their sum ``"V"``, summed over classes, ``(h, w)``."""
         return self.moments(image).kind(kind)
 
     def compare(self, image: int) -> Comparison:
@@ -212,25 +235,25 @@ class State:
     def where_next(self, n: int = 5, image: int | str | None = None) -> list[Region]:
         """The ``n`` places where a stroke would tell most, the best first.
 
-        ``image`` is an index, None for the current one, or ``"all"``. See
-        :func:`~limsup_widgets.session.regions.find_regions`.
+        ``image`` is an index, None for the current one, or ``"all"``; of a large image, places in
+        its window. See :func:`~limsup_widgets.session.regions.find_regions`.
         """
         if image == "all":
             asked = list(range(len(self.images)))
         else:
             asked = [self.current if image is None else self.case.index(int(image))]
         regions = [
-            region
+            moved(region, self.window_of(i))
             for i in asked
             for region in find_regions(self.uncertainty(i), self.labels(i), n, image=i)
         ]
         return sorted(regions, key=lambda region: -region.score)[:n]
 
     def _codes(self, network: Network, image: int) -> NDArray[np.uint8]:
-        image = self.case.index(image)
+        window = self.window_of(image)
         if not network.ready:
-            return np.zeros(self.images[image].shape, np.uint8)
-        return codes_of(self._predictions.prob(network, image))
+            return np.zeros((window[2] - window[0], window[3] - window[1]), np.uint8)
+        return codes_of(self._predictions.prob(network, image, window))
 
     def _card(self, network: Network) -> ModelCard:
         """The card of a network: its own, as long as nothing here has changed it."""

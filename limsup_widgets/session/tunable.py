@@ -42,8 +42,8 @@ class Tunable(State):
     ----------
     live
         Whether each stroke is answered at once while the network tunes behind it, see
-        :class:`~limsup_widgets.session.watchable.Watchable`. Every fourth stroke of a class then
-        decides which of the two answers is shown, and teaches neither.
+        :class:`~limsup_widgets.session.watchable.Watchable`. With ``settings.hold_out`` some
+        strokes then decide which of the two answers is shown, and teach neither.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -173,8 +173,10 @@ class Tunable(State):
 
     def _split(self) -> Split | None:
         """Strokes that teach and strokes that test; None unless both answers compete."""
-        if not self.live or any(image.is_lazy for image in self.images):
+        if not (self.live and self.settings.hold_out):
             return None
+        if any(image.is_lazy for image in self.images):
+            return None  # The parts would be as large as the image.
         split = split_strokes(self._history.done, self.case.shapes)
         return split if split.enough else None
 

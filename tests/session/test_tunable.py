@@ -357,7 +357,7 @@ def test_errors_accelerator_full(session: Session, monkeypatch: pytest.MonkeyPat
 def test_values_of_the_room(session: Session) -> None:
     session._predictions.room = session.prob(0).nbytes
     session.prob(1)
-    assert list(session._predictions._kept) == [("prob", session.model_sha256, 1)]
+    assert list(session._predictions._kept) == [("prob", session.model_sha256, 1, (0, 0, 64, 64))]
 
 
 def test_errors_waiting_in_another_thread(session: Session) -> None:

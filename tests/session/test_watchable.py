@@ -1,5 +1,7 @@
 """The screen: filled in the background, newest request first, the same numbers as elsewhere."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -179,14 +181,14 @@ def strokes(session, rounds, wrong=False):
 
 
 def test_values_held_out_strokes_teach_nobody_and_decide():
-    with made() as session:
+    with made(settings=replace(QUICK, hold_out=True)) as session:
         session.live = True
         session._can_answer = lambda: False  # no tune of its own yet
-        strokes(session, 8)
+        strokes(session, 12)
         request = session._request()
         tested = sum(int((tests > 0).sum()) for tests in request.tests)
         taught = sum(int((labels > 0).sum()) for labels in request.labels)
-        assert (tested, taught, request.strokes) == (40, 120, 4)
+        assert (tested, taught, request.strokes) == (40, 200, 4)
         del session._can_answer
         session.look()
         session.tune(progress=False)
