@@ -207,8 +207,8 @@ def main() -> None:
     models = {name: network(name, asked.device) for name in names}
     ways = {name: partial(WAYS[name], models[name], x, asked.passes) for name in names}
     warm = {name: partial(WAYS[name], models[name], x, 3) for name in names}
-    rounds = dict.fromkeys(SLOW, asked.slow)
-    seconds = interleaved(ways, asked.rounds, asked.device, warm, rounds)
+    fewer = dict.fromkeys(SLOW, asked.slow) | dict.fromkeys(STEPS, 2 * asked.slow)
+    seconds = interleaved(ways, asked.rounds, asked.device, warm, fewer)
     found = record(
         "mc_dropout",
         f"{asked.passes} dropout passes, {asked.side}×{asked.side}×3, U0^D",

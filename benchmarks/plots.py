@@ -1,6 +1,7 @@
 """Pictures of a record, and what they show in words. The record is all that they know.
 
-Every record gives a bar chart of its seconds; further ones stand in ``figures``:
+Every record gives a bar chart of its seconds (over what their range is, if not rounds, stands in
+``over``); further ones stand in ``figures``:
 
 - ``bars``: ``{"kind": "bars", "title", "x": "seconds", "bars": {name: number}}``, where wanted
   ``"spread": {name: [low, high]}``
@@ -38,7 +39,7 @@ def specs(record: Mapping[str, Any]) -> list[Spec]:
     seconds = {
         "kind": "bars",
         "title": record["title"],
-        "x": "seconds, median and range over the rounds",
+        "x": f"seconds, median and range over the {record.get('over', 'rounds')}",
         "bars": bars,
         "spread": record.get("spread", {}),
     }

@@ -86,7 +86,7 @@ def summary(record: Record) -> str:
     text = f"**{record['ratio_vs_naive']:.3g} times as fast** as the naive way"
     if record.get("ratio_range"):
         low, high = record["ratio_range"]
-        text += f" (from {low:.3g} to {high:.3g} over the rounds)"
+        text += f" (from {low:.3g} to {high:.3g} over the {record.get('over', 'rounds')})"
     if record.get("max_abs_diff") is not None:
         text += f"; largest difference of the results {record['max_abs_diff']:.0e}"
     return f"{text}."
