@@ -79,7 +79,7 @@ def main() -> int:
         for name in before:
             measure(name, Path(folder), "--ratios-only", "--device", asked.device)
         lines = compare(before, records(Path(folder), asked.device), asked.tolerance)
-    print("\n".join(lines) or f"guard: {len(before)} benchmarks as fast as recorded")
+    print("\n".join(lines) or f"as fast as recorded: {', '.join(before) or 'no record to guard'}")
     return 1 if lines else 0
 
 
