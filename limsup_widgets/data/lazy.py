@@ -82,6 +82,11 @@ class LazyArray:
         """Bytes that all pixels would take."""
         return self.size * self.dtype.itemsize
 
+    @property
+    def unread(self) -> bool:
+        """Whether the first look at all of it will take the time of reading a finer level."""
+        return self._keep and self._kept is None
+
     def __len__(self) -> int:
         return self.shape[0]
 

@@ -160,6 +160,14 @@ def inside(box: Box, outer: Box) -> bool:
     return all(box[i] >= outer[i] and box[i + 2] <= outer[i + 2] for i in (0, 1))
 
 
+def clipped(box: Box | None, window: Box) -> Box | None:
+    """The part of ``box`` that lies in ``window``; None if there is none."""
+    if box is None or not touches(box, window):
+        return None
+    (top, left), (bottom, right) = map(max, box[:2], window[:2]), map(min, box[2:], window[2:])
+    return top, left, bottom, right
+
+
 def area(box: Box) -> int:
     """Pixels of a box."""
     return (box[2] - box[0]) * (box[3] - box[1])

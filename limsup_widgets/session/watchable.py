@@ -18,7 +18,7 @@ from limsup_widgets.session.filling import Look, Passes, QuickAnswers, Wanted, a
 from limsup_widgets.session.gathering import Gathering, Maps
 from limsup_widgets.session.networks import Network
 from limsup_widgets.session.predictions import maps_of
-from limsup_widgets.session.screen import Part, Screen, chosen_window, is_large, tiles
+from limsup_widgets.session.screen import Part, Screen, chosen_window, clipped, is_large, tiles
 from limsup_widgets.session.tunable import Tunable
 from limsup_widgets.session.tuning import Tuned
 from limsup_widgets.session.worker import Outcome, Reporter, Tuner, explain
@@ -189,7 +189,7 @@ class Watchable(Tunable):
 
     def _look(self, image: int, *wanted: Wanted) -> Look:
         window = self.window_of(image)
-        visible = self._visible if image == self.current else None
+        visible = clipped(self._visible, window) if image == self.current else None
         shape, read = self.images[image].shape, self._predictions.reader(image)
         return Look(self._ticket, image, shape, read, window, visible, frozenset(wanted))
 

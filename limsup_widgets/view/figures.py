@@ -30,7 +30,8 @@ def as_rgb(image: Image | NDArray) -> RGB:
     ----------
     image
         An `Image` or its array: (H, W), or (H, W, C) of which three channels are shown (a single
-        one as grey); uint8, or real numbers scaled as `scale_intensity` does.
+        one as grey); uint8, or real numbers scaled as `scale_intensity` does. One that stays on the
+        disk is shown in small.
 
     Returns
     -------
@@ -42,7 +43,7 @@ def as_rgb(image: Image | NDArray) -> RGB:
     >>> as_rgb(np.array([[0.0, 1.0]])).tolist()
     [[[0, 0, 0], [255, 255, 255]]]
     """
-    array = image.array if isinstance(image, Image) else np.asarray(image)
+    array = _pixels(image) if isinstance(image, Image) else np.asarray(image)
     if array.ndim not in (2, 3):
         raise LimsupError("picture", got=f"shape {array.shape}", expected="(H, W) or (H, W, C)")
     scaled, _ = scale_intensity(array)
@@ -52,6 +53,10 @@ def as_rgb(image: Image | NDArray) -> RGB:
         scaled = scaled[..., None]
     channels = [min(channel, scaled.shape[-1] - 1) for channel in range(3)]
     return np.ascontiguousarray(scaled[..., channels])
+
+
+def _pixels(image: Image) -> NDArray:
+    return image.overview() if image.is_lazy else image.array
 
 
 def _colours(codes: NDArray, palette: ArrayLike | None) -> tuple[NDArray, NDArray[np.uint8]]:

@@ -5,6 +5,7 @@ Works through the viewer it is given, so that napari itself is imported in one m
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 BRUSH = 7
 CHANGED_OPACITY = 0.9
+EDGE = {"edge_color": "#56b4e9", "edge_width": 6, "face_color": "transparent"}
+"""Of the frame around the part of a large image that is worked on."""
 
 
 def direct_colours(palette: NDArray[np.uint8]) -> dict[int | None, Any]:
@@ -42,22 +45,29 @@ class SessionLayers:
         Colours of the codes, as napari's colormap of labels.
     window
         Part of the image (top, left, bottom, right) on which the other layers lie.
-    large
-        Whether any image of the session stays on the disk; napari then shows its levels.
+    levels
+        Gives the levels of an image, fine to coarse, if any image of the session stays on the disk.
 
     Attributes
     ----------
     image, unsure, prediction, place, scribbles
         The layers; `place` frames a region.
+    edge
+        Frames the window; None if all images are small.
     """
 
     def __init__(
-        self, viewer: napari.Viewer, source: Image, colours: object, window: Box, large: bool
+        self,
+        viewer: napari.Viewer,
+        source: Image,
+        colours: object,
+        window: Box,
+        levels: Callable[[Image], list[Any]] | None,
     ) -> None:
         blank = np.zeros((window[2] - window[0], window[3] - window[1]), np.float32)
-        self._large = large
+        self._levels, self._large = levels, levels is not None
         self.image = viewer.add_image(
-            self._data(source), name="image", rgb=source.channels >= 3, multiscale=large
+            self._data(source), name="image", rgb=source.channels >= 3, multiscale=self._large
         )
         self.unsure = viewer.add_image(
             blank, name="uncertainty", colormap=UNCERTAINTY_MAP, opacity=0.8, visible=False
@@ -71,15 +81,19 @@ class SessionLayers:
             face_color="transparent",
             visible=False,
         )
+        self.edge = viewer.add_shapes(name="window", ndim=2) if self._large else None
         self.scribbles = viewer.add_labels(
             blank.astype(np.uint8), name="scribbles", colormap=colours, opacity=1.0
         )
         self.scribbles.brush_size = BRUSH
         self.prediction.editable = self.place.editable = False
+        if self.edge is not None:
+            self.edge.editable = False
 
     def all(self) -> tuple[Any, ...]:
         """Every layer, from the bottom."""
-        return self.image, self.unsure, self.prediction, self.place, self.scribbles
+        frames = (self.place,) if self.edge is None else (self.place, self.edge)
+        return self.image, self.unsure, self.prediction, *frames, self.scribbles
 
     def restore(self, viewer: napari.Viewer) -> None:
         """Bring back layers that a person has thrown away: the session still has what is in them.
@@ -91,17 +105,21 @@ class SessionLayers:
                 viewer.add_layer(layer)
 
     def _data(self, source: Image) -> Any:
-        return source.levels if self._large else source.array
+        return source.array if self._levels is None else self._levels(source)
 
     def show_image(self, source: Image, window: Box) -> bool:
         """Replace the image, and put the other layers on its window; whether its size differs."""
         moved = tuple(self.image.extent.data[1, -2:] + 1) != source.shape
-        self.image.data = self._data(source)
+        self.show_levels(source)
         for layer in self.all():
             layer.scale = source.spacing
         self.place.visible = False
         self.show_window(window)
         return moved
+
+    def show_levels(self, source: Image) -> None:
+        """Replace the pixels of the image."""
+        self.image.data = self._data(source)
 
     def show_window(self, window: Box) -> None:
         """Lay what can be painted, predicted and doubted on a window of the image."""
@@ -111,6 +129,9 @@ class SessionLayers:
             if layer.data.shape != size:
                 layer.data = np.zeros(size, layer.data.dtype)
             layer.translate = corner
+        if self.edge is not None:
+            self.edge.data = []
+            self.edge.add_rectangles([_corners(window)], **EDGE)
 
     def visible(self) -> Box:
         """Box of the image that the canvas shows, cut to the image."""
@@ -144,8 +165,18 @@ class SessionLayers:
 
     def frame(self, box: tuple[int, int, int, int]) -> NDArray[np.floating]:
         """Frame a region (top, left, bottom, right); its centre (2,) in world coordinates."""
-        corners = np.array(box, dtype=float).reshape(2, 2) - 0.5
+        corners = _corners(box)
         self.place.data = []
         self.place.add_rectangles([corners], edge_color="white", edge_width=1.5)
         self.place.visible = True
-        return corners.mean(axis=0) * self.image.scale[-2:]
+        return self.centre(box)
+
+    def centre(self, box: Box) -> NDArray[np.floating]:
+        """Centre (2,) of a box of the image, in world coordinates."""
+        centre: NDArray[np.floating] = _corners(box).mean(axis=0) * self.image.scale[-2:]
+        return centre
+
+
+def _corners(box: Box) -> NDArray[np.floating]:
+    """Outer corners of a box, ``(2, 2)``: pixel centres lie at whole numbers."""
+    return np.array(box, dtype=float).reshape(2, 2) - 0.5

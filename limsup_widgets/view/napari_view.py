@@ -16,21 +16,30 @@ import napari
 import numpy as np
 from napari.utils.colormaps import DirectLabelColormap
 from psygnal.qt import start_emitting_from_queue
+from qtpy.QtCore import QTimer
 
+from limsup_widgets.errors import LimsupError
+from limsup_widgets.session.screen import area, inside, is_large, touches
 from limsup_widgets.view import pump, status
 from limsup_widgets.view.atoms import painted
 from limsup_widgets.view.controls import Controls
 from limsup_widgets.view.dock import Dock
 from limsup_widgets.view.layers import SessionLayers, direct_colours
 from limsup_widgets.view.palette import class_palette
+from limsup_widgets.view.pyramid import Pyramids
 from limsup_widgets.view.shortcuts import MAX_DIGIT, SHORTCUTS
 from limsup_widgets.view.static import static_html
 
 if TYPE_CHECKING:
+    from limsup_widgets.data.image import Image
     from limsup_widgets.learn.tune import TuneStep
     from limsup_widgets.session.session import Session
 
 SIZE = (1360, 880)
+REST = 150
+"""Milliseconds without a move of the camera after which what it shows is looked at."""
+SPARE = 16
+"""How many times as large as what is in view the window of a large image may be."""
 QUEUE_PERIOD = 20
 """Milliseconds between two looks at what other threads have to say, under Qt's own loop."""
 
@@ -79,7 +88,7 @@ class NapariView:
         self.session = session
         self.palette = class_palette(len(session.classes))
         self.controls = Controls(session, self.say)
-        self._only_changed = False
+        self._only_changed = self._far = False
         self._stroke_began = time.monotonic()
         if show:
             self.show()
@@ -99,6 +108,7 @@ class NapariView:
             # napari's own loop for notebooks would make cells with `await` hang. Read when the
             # first window is made, and not written to the user's settings.
             os.environ["NAPARI_APPLICATION_IPY_INTERACTIVE"] = "false"
+        self.pyramids = Pyramids(self._on_levels, self._say_later)
         self.viewer = napari.Viewer(title=f"limsup – {self.session.name}", show=False)
         if not in_notebook:
             # A Qt timer made before the application, which the viewer makes, would never tick.
@@ -108,6 +118,7 @@ class NapariView:
         self._bind_keys(self.viewer)
         self.viewer.mouse_drag_callbacks.append(self._time_stroke)
         self._listen()
+        self._rest = self._resting(self.viewer)
         # napari tells nobody that a window was closed; its private Qt window does.
         self.viewer.window._qt_window.destroyed.connect(self._forget)
         self._on_image(self.session.current)
@@ -217,7 +228,8 @@ class NapariView:
         source = self.session.images[self.session.current]
         colours = DirectLabelColormap(color_dict=direct_colours(self.palette))
         large = any(image.is_lazy for image in self.session.images)
-        self.layers = SessionLayers(viewer, source, colours, self.session.window, large)
+        levels = self.pyramids.levels if large else None
+        self.layers = SessionLayers(viewer, source, colours, self.session.window, levels)
         strokes = self.layers.scribbles
         strokes.events.paint.connect(self._on_paint)
         strokes.events.mode.connect(self._on_mode)
@@ -255,10 +267,20 @@ class NapariView:
 
         return press
 
+    def _resting(self, viewer: napari.Viewer) -> QTimer:
+        """A timer that ends when the camera has not moved for a while."""
+        timer = QTimer()
+        timer.setSingleShot(True)
+        timer.setInterval(REST)
+        timer.timeout.connect(self._on_rest)
+        viewer.scene.camera.events.connect(lambda _: timer.start())
+        return timer
+
     def _listeners(self) -> dict[str, Callable[..., None]]:
         return {
             "scribbles": self._on_scribbles,
             "screen": self._on_screen,
+            "window": self._on_window,
             "prediction": self._on_prediction,
             "image": self._on_image,
             "progress": self._on_progress,
@@ -275,6 +297,9 @@ class NapariView:
         """Follow the session no more; it goes on without this window."""
         for name, listener in self._listeners().items():
             self.session.events[name].disconnect(listener, missing_ok=True)
+        if self.viewer is not None:
+            self._rest.stop()
+            self.pyramids.close()
         self.viewer = None
 
     # What the person does in the picture.
@@ -324,6 +349,23 @@ class NapariView:
         self.controls.kind = kind
         self._draw_uncertainty()
 
+    @_while_open
+    def _on_rest(self) -> None:
+        """Let the window of a large image follow the camera; compute first what is in view."""
+        visible, window = self.layers.visible(), self.session.window
+        if not is_large(self.session.images[self.session.current]):
+            if not self.session.at_rest:
+                self.session.look(visible)
+            return
+        stays = inside(visible, window) and area(window) <= SPARE * area(visible)
+        try:
+            self._far = False
+            if not stays or not self.session.at_rest:
+                self.session.look_at(visible)
+        except LimsupError:
+            self._far = True
+        self._say_whose_answer()
+
     # What the session tells.
 
     @_while_open
@@ -362,9 +404,33 @@ class NapariView:
             return
         self._draw_prediction()
         self._draw_uncertainty()
-        self.dock.answer.value = status.answer_text(self.session.screen, self.session.tuning)
+        self._say_whose_answer()
         if self.session.screen.done == 1:
             self._on_prediction(index)
+
+    @_while_open
+    def _on_window(self, index: int) -> None:
+        """Lay everything on another part of the image, and look there if that was out of sight."""
+        if index != self.session.current or self.viewer is None:
+            return
+        window = self.session.window
+        self.layers.show_window(window)
+        self._on_scribbles(index)
+        if not touches(window, self.layers.visible()):
+            self.viewer.scene.camera.center = tuple(self.layers.centre(window))
+
+    @_while_open
+    def _on_levels(self, image: Image) -> None:
+        if image is self.session.images[self.session.current]:
+            self.layers.show_levels(image)
+
+    def _say_later(self, line: str) -> None:
+        """Say it when the dock is there."""
+        QTimer.singleShot(0, lambda: self.say(line))
+
+    def _say_whose_answer(self) -> None:
+        text = status.answer_text(self.session.screen, self.session.tuning)
+        self.dock.answer.value = status.FAR if self._far else text
 
     @_while_open
     def _on_progress(self, step: TuneStep) -> None:

@@ -10,13 +10,15 @@ import ipywidgets as widgets
 import numpy as np
 from numpy.typing import NDArray
 
+from limsup_widgets.session.screen import is_large
 from limsup_widgets.view import pump, status
 from limsup_widgets.view.canvas import ScribbleCanvas, coloured
 from limsup_widgets.view.controls import Controls
 from limsup_widgets.view.figures import as_rgb, difference, outline, overlay, uncertainty_rgb
-from limsup_widgets.view.html import picture_html, table_html
+from limsup_widgets.view.html import picture_html, table_html, thumbnail
 from limsup_widgets.view.palette import class_palette
 from limsup_widgets.view.panel_parts import PanelParts
+from limsup_widgets.view.pyramid import Pyramids
 from limsup_widgets.view.shortcuts import MAX_DIGIT, SHORTCUTS
 from limsup_widgets.view.static import static_html
 
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
 
 SHOWN = ("prediction", "outlines", "what changed", "uncertainty", "truth")
 KEYS = [shortcut.key for shortcut in SHORTCUTS] + [str(i) for i in range(1, MAX_DIGIT + 1)]
+OVERVIEW = 512
+"""Longer side of the overview of a large image, in pixels."""
+AROUND = 384
+"""Half the side of the box to work on around a click on the overview, in pixels."""
 LINE = "display:inline-block;line-height:1.5;font-size:13px"
 
 
@@ -49,6 +55,8 @@ class NotebookPanel(widgets.VBox):
         self.canvas = ScribbleCanvas(self.palette, self.paint, self.press, known_keys=KEYS)
         names = [image.name for image in session.images]
         self.parts = PanelParts(session.classes, self.palette, names, self.act, self.choose)
+        self.parts.overview = ScribbleCanvas(self.palette, self.look_around, radius=0.5)
+        self.pyramids = Pyramids(self._on_levels, self._say)
         super().__init__(children=self.parts.arrange(self.canvas))
         self._connect()
         self._listen()
@@ -68,7 +76,9 @@ class NotebookPanel(widgets.VBox):
         """Stop following the session and leave the page; a second call does nothing."""
         for name, listener in self._listeners().items():
             self.session.events[name].disconnect(listener, missing_ok=True)
+        self.pyramids.close()
         self.canvas.close()
+        self.parts.overview.close()
         super().close()
 
     def toggle_live(self) -> None:
@@ -78,9 +88,21 @@ class NotebookPanel(widgets.VBox):
 
     def paint(self, pixels: NDArray[np.int64], code: int, seconds: float) -> None:
         """Give a stroke to the session: flat indices (n,), code (0 erases), seconds it took."""
+        rows, columns = np.divmod(pixels, self.canvas.width)
+        top, left = self.session.window[:2]
+        place = rows + top, columns + left
         self.controls.guard(
-            lambda: self.session.paint(pixels, code, self.session.current, seconds=seconds)
+            lambda: self.session.paint(place, code, self.session.current, seconds=seconds)
         )
+
+    def look_around(self, pixels: NDArray[np.int64], _code: int = 0, _seconds: float = 0) -> None:
+        """Work on the part of a large image around pixels (n,) of its overview."""
+        overview = self.parts.overview
+        height, width = self.session.images[self.session.current].shape
+        row, column = (int(part.mean()) for part in np.divmod(pixels, overview.width))
+        y, x = row * height // overview.height, column * width // overview.width
+        box = (y - AROUND, x - AROUND, y + AROUND, x + AROUND)
+        self.controls.guard(self.session.look_at, box)
 
     def _connect(self) -> None:
         parts = self.parts
@@ -105,6 +127,7 @@ class NotebookPanel(widgets.VBox):
         return {
             "scribbles": self._on_scribbles,
             "screen": self._on_screen,
+            "window": self._on_window,
             "prediction": self._on_prediction,
             "image": self._on_image,
             "progress": self._on_progress,
@@ -178,13 +201,37 @@ class NotebookPanel(widgets.VBox):
     def _on_image(self, index: int) -> None:
         image = self.session.images[index]
         self.canvas.label = f"image {image.name}; paint on it with the left mouse button"
-        self.canvas.show_picture(as_rgb(image))
         self.parts.image.value = index
+        self._on_levels(image)
+        self._on_window(index)
         self._offer_pictures()
         self._forget_places()
-        self._on_scribbles(index)
         self._on_screen(index)
         self._on_prediction(index)
+
+    def _on_levels(self, image: Image) -> None:
+        """Show all of a large image in small, to choose from; of any other nothing."""
+        if image is not self.session.images[self.session.current]:
+            return
+        large = is_large(image)
+        self.parts.show_overview(large)
+        if large:
+            self.parts.overview.label = f"all of {image.name}; click where to work"
+            self.parts.overview.show_picture(as_rgb(thumbnail(self._coarsest(image), OVERVIEW)))
+
+    def _coarsest(self, image: Image) -> NDArray:
+        return np.asarray(self.pyramids.levels(image)[-1])
+
+    def _on_window(self, index: int) -> None:
+        """Show another part of a large image, or all of any other, and the strokes on it."""
+        if index != self.session.current:
+            return
+        self.canvas.show_picture(as_rgb(self.session.pixels(index)))
+        if is_large(self.session.images[index]):
+            overview, shape = self.parts.overview, self.session.images[index].shape
+            scale = np.array([overview.height / shape[0], overview.width / shape[1]])
+            overview.box = (np.array(self.session.window) * np.tile(scale, 2)).tolist()
+        self._on_scribbles(index)
 
     def _on_scribbles(self, index: int) -> None:
         if index != self.session.current:
@@ -244,7 +291,8 @@ class NotebookPanel(widgets.VBox):
     def _on_choice_of_place(self, change: dict[str, Any]) -> None:
         if change["new"] is not None:
             self.controls.place = change["new"]
-            self.canvas.box = [float(edge) for edge in self.controls.regions[change["new"]].box]
+            corner = np.array(self.session.window[:2] * 2, float)
+            self.canvas.box = (self.controls.regions[change["new"]].box - corner).tolist()
 
     def _list_places(self) -> None:
         total = sum(region.score for region in self.controls.regions)
@@ -269,7 +317,8 @@ class NotebookPanel(widgets.VBox):
 
     def _picture(self, shown: str) -> tuple[NDArray[np.uint8], str]:
         """The chosen picture and the line below it."""
-        index, image = self.session.current, self.session.images[self.session.current]
+        index = self.session.current
+        image = self.session.pixels(index)
         codes = self.session.screen.codes
         if not codes.any():
             return as_rgb(image), "" if self.session.ready else status.NO_PREDICTION
@@ -284,7 +333,7 @@ class NotebookPanel(widgets.VBox):
             return overlay(image, truth, self.palette), "truth"
         return overlay(image, codes, self.palette), "prediction"
 
-    def _uncertainty(self, image: Image) -> tuple[NDArray[np.uint8], str]:
+    def _uncertainty(self, image: NDArray) -> tuple[NDArray[np.uint8], str]:
         values, passes = self.controls.uncertainty(), self.session.screen.passes
         if values is None:
             return as_rgb(image), "uncertainty: being computed …"

@@ -62,6 +62,8 @@ class PanelParts:
         self.buttons["tune"].button_style = "success"
         self._make_choices(images)
         self.progress = widgets.IntProgress(layout={"width": "160px", "height": "20px"})
+        self.overview: widgets.Widget = widgets.HTML()
+        self.overview_box = widgets.VBox(layout={"width": "220px", "display": "none"})
         self.picture, self.message, self.saved, self.step = (widgets.HTML() for _ in range(4))
         self.scores, self.count, self.table, self.answer = (widgets.HTML() for _ in range(4))
 
@@ -86,7 +88,9 @@ class PanelParts:
         """Rows of the panel, with `canvas` beside the picture."""
         use = self.buttons
         keys = widgets.HTML(table_html(["key", "on the image"], help_rows(len(self.classes))))
-        left = widgets.VBox([canvas, _row(self.tint, self.image)])
+        hint = widgets.HTML("all of the image: click where to work")
+        self.overview_box.children = [self.overview, hint]
+        left = widgets.VBox([canvas, _row(self.tint, self.image), self.overview_box])
         right = widgets.VBox([self.picture, _row(self.shown, self.kind)])
         for half in (left, right):
             half.layout = widgets.Layout(width="50%", padding="0 6px 0 0")
@@ -105,6 +109,10 @@ class PanelParts:
             _row(self.table, self.places),
             widgets.Accordion([keys], titles=["keys"], selected_index=None),
         ]
+
+    def show_overview(self, shown: bool) -> None:
+        """Offer all of a large image in small, to choose from."""
+        self.overview_box.layout.display = "" if shown else "none"
 
     def show_live(self, live: bool) -> None:
         """Mark the button while each stroke is answered at once."""

@@ -20,6 +20,7 @@ KINDS = {"V": "total (V)", "E": "epistemic: the network (E)", "A": "aleatoric: t
 
 LIVE = "live: each stroke is answered at once, and the network tunes behind it"
 NOT_LIVE = "not live: press Tune when you have painted"
+FAR = "zoom in to work here: the framed part is worked on until then"
 NO_PREDICTION = "no prediction yet: paint at least two classes, then Tune"
 
 
