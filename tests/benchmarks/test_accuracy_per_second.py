@@ -76,7 +76,9 @@ def lines(forest, network):
 
 
 def test_values_notes_say_why_the_forest_wins():
-    assert any("rule about colours" in note for note in bench.notes(lines(0.9, 0.7)))
+    told = bench.notes(lines(0.9, 0.7))[-1]
+    assert "rule about colours" in told and "limsup, quick (0.80) and limsup, 5 s (0.70)" in told
+    assert "beats limsup, 5 s (0.70)." in bench.notes(lines(0.75, 0.7))[-1]
     assert not any("rule about colours" in note for note in bench.notes(lines(0.6, 0.7)))
 
 
