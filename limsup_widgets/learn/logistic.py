@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import log_softmax
 
 RIDGE, BIAS_RIDGE = 30.0, 1.5
 """Penalties of a correction, for standardised features and the sum over pixels.
@@ -74,22 +74,26 @@ def fit_logistic(
         larger the deviation given, the dearer the use of a feature.
     start
         Where to start from, the last fit as a rule.
+
+    Notes
+    -----
+    The products are torch's: it keeps to the threads that the calling thread was given.
     """
     mean, std = scale or (xs.mean(0), xs.std(0))
     std = np.where(std > 1e-6, std, 1)
     shown = np.arange(classes) if own is not None else np.unique(codes) - 1
-    targets = (codes[:, None] - 1 == shown).astype(np.float64)
-    z = np.column_stack([(xs - mean) / std, np.ones(len(xs))]).astype(np.float64)
-    ridge = np.full(z.shape[1], RIDGE if own is not None else FREE_RIDGE)
+    z = torch.from_numpy(np.column_stack([(xs - mean) / std, np.ones(len(xs))])).double()
+    targets = torch.from_numpy(codes[:, None] - 1 == shown).double()
+    ridge = torch.full((z.shape[1],), RIDGE if own is not None else FREE_RIDGE).double()
     ridge[-1] = BIAS_RIDGE if own is not None else 0
-    given = np.zeros((1, len(shown))) if own is None else own
+    given = 0 if own is None else torch.from_numpy(own).double()
 
     def loss(flat: Floats) -> tuple[float, Floats]:
-        w = flat.reshape(len(shown), -1)
-        logs = log_softmax(given + z @ w.T, axis=1)
-        slope = (np.exp(logs) - targets).T @ z + ridge * w
+        w = torch.from_numpy(flat).view(len(shown), -1)
+        logs = (given + z @ w.T).log_softmax(1)
+        slope = (logs.exp() - targets).T @ z + ridge * w
         value = -(targets * logs).sum() + 0.5 * (ridge * w**2).sum()
-        return value / len(z), slope.ravel() / len(z)
+        return float(value) / len(z), (slope / len(z)).flatten().numpy()
 
     first = _start(start, shown, std, mean, own is not None)
     options = {"maxiter": ITERATIONS, "gtol": TOLERANCE}

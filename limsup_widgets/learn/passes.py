@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from functools import partial
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +19,7 @@ CHANNELS = 16
 TOLERANCE = 1e-4
 RECORDED = 2
 """Passes of the recording: with two, a network that mixes passes gives itself away."""
-_CHECKED: WeakKeyDictionary[nn.Module, dict[tuple[int, ...], int]] = WeakKeyDictionary()
+_CHECKED: dict[tuple[Hashable, ...], int] = {}
 Say = Callable[[str], object]
 
 
@@ -84,8 +83,27 @@ def _shared_or_whole(
         first, run = image[:0], partial(_whole, model, image, seed)
     if len(first):
         yield first
-    for start in range(len(first), passes, most):
-        yield run(start, most)[: passes - start]
+    start = len(first)
+    while start < passes:
+        made = _unless_full(run, start, most)
+        if made is None:
+            most //= 2
+            say(f"out of memory: going on with {most} passes at a time")
+            continue
+        yield made[: passes - start]
+        start += most
+
+
+def _unless_full(run: Run, start: int, count: int) -> Tensor | None:
+    """Passes, or None if memory ran out; the frames that held it are gone when this returns."""
+    try:
+        return run(start, count)
+    except torch.OutOfMemoryError:
+        if count == 1:
+            raise
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return None
 
 
 def _whole(model: nn.Module, image: Tensor, seed: int, start: int, count: int) -> Tensor:
@@ -137,17 +155,18 @@ def _record(model: nn.Module, image: Tensor, seed: int, count: int) -> tuple[Tap
 def _checked(model: nn.Module, image: Tensor, seed: int, counts: tuple[int, int], run: Run) -> int:
     """The first of ``counts`` with which a replay equals the whole network.
 
-    Looked at once per model and shapes, on the last pass of a batch, as a network that mixes the
-    entries of a batch may leave the first one right. One that has its batch size built in works
-    with the recorded one alone.
+    Looked at once per kind of network and shapes: other weights, as after a tune, change nothing in
+    what is repeated. The last pass of a batch is compared, as a network that mixes the entries of
+    a batch may leave the first one right. One that has its batch size built in works with the
+    recorded one alone.
     """
-    known = _CHECKED.setdefault(model, {})
-    key = (*counts, *image.shape)
-    if key not in known:
-        known[key] = next((c for c in counts if _same(model, image, seed, c, run)), 0)
-    if not known[key]:
+    kinds = tuple(type(module) for module in model.modules())
+    key = (kinds, repr(model), counts, image.shape, image.device.type)
+    if key not in _CHECKED:
+        _CHECKED[key] = next((c for c in counts if _same(model, image, seed, c, run)), 0)
+    if not _CHECKED[key]:
         raise Unrepeatable("a repeated pass differs from one of the whole network")
-    return known[key]
+    return _CHECKED[key]
 
 
 def _same(model: nn.Module, image: Tensor, seed: int, count: int, run: Run) -> bool:

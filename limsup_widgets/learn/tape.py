@@ -8,6 +8,7 @@ another image cannot meet an old result.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -78,6 +79,8 @@ class Tape(TorchFunctionMode):
         In their order.
     calls
         How many calls the network made, those included that need no repetition.
+    size
+        Number of slots.
     dropped
         For each dropout layer that was met, an output of it (any pass).
     """
@@ -87,7 +90,8 @@ class Tape(TorchFunctionMode):
         self.calls = 0
         self.steps: list[Step] = []
         self.dropped: dict[int, Tensor] = {}
-        self._changing: list[Tensor] = []
+        self.size = 0
+        self._changing: dict[int, weakref.ref[Tensor]] = {}
         self._slot: dict[int, int] = {}
         self._kept: dict[int, tuple[Tensor, int]] = {}
 
@@ -102,11 +106,6 @@ class Tape(TorchFunctionMode):
         if id(tensor) not in self._slot:
             raise Unrepeatable("the output does not depend on any dropout")
         return Slot(self._slot[id(tensor)])
-
-    @property
-    def size(self) -> int:
-        """Number of slots."""
-        return len(self._changing)
 
     def drop(self, layer: int, out: Tensor, masks: Tensor) -> Tensor:
         """Output of a dropout layer times its ``masks (B, C, …)``."""
@@ -151,10 +150,13 @@ class Tape(TorchFunctionMode):
         return isinstance(value, Tensor) and id(value) in self._slot
 
     def _place(self, tensor: Tensor) -> int:
-        # Kept alive, as slots go by identity, and Python gives an address away again.
-        self._changing.append(tensor)
-        self._slot[id(tensor)] = len(self._changing) - 1
-        return len(self._changing) - 1
+        # Slots go by identity, and Python gives an address away again: a tensor that is gone is
+        # forgotten at once, so that the maps of the recorded passes need not all stay in memory.
+        key = id(tensor)
+        self._changing[key] = weakref.ref(tensor, lambda _: self._slot.pop(key, None))
+        self._slot[key] = self.size
+        self.size += 1
+        return self.size - 1
 
     def _noted(self, arguments: Any) -> Any:
         """Arguments as a step keeps them."""

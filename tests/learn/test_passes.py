@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from limsup_widgets.errors import LimsupError
-from limsup_widgets.learn import dropout, tape
+from limsup_widgets.learn import dropout, passes, tape
 from limsup_widgets.learn.moments import mc_passes
 from limsup_widgets.learn.passes import pass_batches
 from limsup_widgets.learn.unet import PLACES, UNet
@@ -214,6 +214,7 @@ def test_values_norms_are_folded_and_skips_run_once():
 
 def test_values_a_wrong_replay_is_noticed(monkeypatch):
     model = seeded(Joined)
+    monkeypatch.setattr(passes, "_CHECKED", {})
     monkeypatch.setattr(tape, "mask", lambda *arguments: torch.ones_like(dropout.mask(*arguments)))
     torch.testing.assert_close(ours(model, batch=1)[1:], naive(model)[1:], atol=1e-5, rtol=0)
     assert said(model).endswith("differs from one of the whole network")
@@ -268,3 +269,30 @@ def test_errors():
 
     with pytest.raises(RuntimeError, match="channels"):
         ours(Broken().eval())
+
+
+def test_values_out_of_memory_halves_the_batch_and_goes_on(monkeypatch):
+    model, told, whole_replay = seeded(Small), [], passes.replay
+
+    def small_machine(steps, size, output, masks):
+        if max(len(m) for m in masks.values()) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole_replay(steps, size, output, masks)
+
+    expected = ours(model, 9, batch=8)
+    monkeypatch.setattr(passes, "replay", small_machine)
+    torch.testing.assert_close(ours(model, 9, batch=8, say=told.append), expected)
+    assert [line for line in told if "memory" in line] == [
+        f"out of memory: going on with {count} passes at a time" for count in (4, 2)
+    ]
+
+
+def test_errors_one_pass_does_not_fit(monkeypatch):
+    def no_machine(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    model = seeded(Small)
+    ours(model, 3, batch=1)
+    monkeypatch.setattr(passes, "replay", no_machine)
+    with pytest.raises(torch.OutOfMemoryError):
+        ours(model, 3, batch=1)

@@ -82,7 +82,7 @@ def test_determinism():
 
 
 def test_equivalence_loop_by_hand():
-    (inputs, labels), net = case(), tiny_unet()
+    (inputs, labels), net = case(), tiny_unet().to(memory_format=torch.channels_last)
     rng = np.random.default_rng(5)
     weights = tune.pixel_weights(labels, 3, settings())
     sampler = tune.CropSampler(inputs, labels, weights, 16, "class", rng)

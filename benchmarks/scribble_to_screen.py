@@ -1,0 +1,235 @@
+"""One new stroke: how soon is it answered on screen, and how soon by the tuned network?
+
+``python benchmarks/scribble_to_screen.py`` paints a stroke on a simulated kidney image,
+of 512² and of 2048² pixels, with 512² of it in view. limsup runs as a live session, the naive way
+tunes on whole images, predicts the whole image and stacks its passes.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from argparse import Namespace
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from common import finish, goal, options, record, stage_table
+from numpy.typing import NDArray
+from timing import Laps, staged
+from torch.nn import functional as F
+
+from limsup_widgets.data.kidney import CLASSES, kidney_cohort
+from limsup_widgets.errors import LimsupError
+from limsup_widgets.learn.dropout import live_dropouts
+from limsup_widgets.learn.infer import codes, predict
+from limsup_widgets.learn.metrics import dice_per_class
+from limsup_widgets.learn.tiles import Box
+from limsup_widgets.learn.tune import TuneSettings
+from limsup_widgets.learn.weights import load_u0
+from limsup_widgets.session import Session
+
+SEED = 7000
+OLD, VIEW, PASSES = 3, 512, 20
+OURS, NAIVE = "limsup, live", "whole image, as written"
+FIRST, TUNED, UNSURE = "first answer", "tuned answer in view", "tuned uncertainty in view"
+STEPS = TuneSettings().steps
+Codes, Mask = NDArray[np.uint8], NDArray[np.bool_]
+
+
+def simulated(side: int) -> tuple[NDArray[np.uint8], Codes]:
+    """Image ``(S, S, 3)`` and truth ``(S, S)`` of a simulated patient."""
+    patient = kidney_cohort(SEED, controls=0, patients=1, shape=(side, side)).patients[0]
+    return patient.image(0), patient.truth(0).astype(np.uint8)
+
+
+def strokes(truth: Codes, view: Box, count: int) -> list[tuple[Mask, int]]:
+    """``count`` straight strokes of each class inside the view, as masks, in turn."""
+    rng, made = np.random.default_rng(0), []
+    inside = np.zeros_like(truth)
+    inside[view[0] : view[2], view[1] : view[3]] = 1
+    present = [code for code in range(1, len(CLASSES) + 1) if (inside * (truth == code)).any()]
+    for _ in range(count):
+        for code in present:
+            at = np.argwhere((truth == code) & (inside > 0))
+            y, x = at[rng.integers(len(at))]
+            mask = np.zeros_like(truth)
+            mask[max(0, y - 2) : y + 3, max(0, x - 15) : x + 16] = 1
+            made.append(((mask & inside & (truth == code)) > 0, code))
+    return made
+
+
+def naive_tune(model: torch.nn.Module, x: torch.Tensor, labels: Codes) -> None:
+    """Scribble fine-tuning as it is described: the whole image in every step."""
+    target = torch.from_numpy(labels.astype(np.int64))[None] - 1
+    optimiser = torch.optim.Adam(model.parameters(), lr=TuneSettings().lr)
+    for _ in range(STEPS):
+        loss = F.cross_entropy(model(x[None]), target, ignore_index=-1)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+
+def naive_passes(model: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """Uncertainty of the whole image from a stack of passes."""
+    for module in live_dropouts(model):
+        module.train()
+    with torch.no_grad():
+        stack = torch.stack([model(x[None])[0].softmax(0) for _ in range(PASSES)])
+    model.eval()
+    return (stack.mean(0) * (1 - stack.mean(0))).sum(0)
+
+
+class Case:
+    """An image, what is in view of it, and the strokes that were and the one that comes."""
+
+    def __init__(self, side: int, view: int) -> None:
+        self.image, self.truth = simulated(side)
+        start = (side - view) // 2 // 8 * 8
+        self.view: Box = (start, start, start + view, start + view)
+        *self.old, self.new = strokes(self.truth, self.view, OLD)
+        self.dice: dict[str, list[float]] = {}
+
+    def note(self, way: str, found: Codes) -> None:
+        """Keep the mean Dice in view of an answer."""
+        top, left, bottom, right = self.view
+        pair = [found[top:bottom, left:right]], [self.truth[top:bottom, left:right]]
+        self.dice.setdefault(way, []).append(float(np.nanmean(dice_per_class(*pair, len(CLASSES)))))
+
+
+def naive(case: Case, laps: Laps) -> None:
+    """Tune on the whole image, predict it, then its passes."""
+    model, labels = load_u0(dropout=True), np.zeros_like(case.truth)
+    x = model.card.normalizer(case.image)
+    for mask, code in [*case.old, case.new]:
+        labels[mask] = code
+    model.eval()
+    laps.restart()
+    naive_tune(model, x, labels)
+    found = codes(predict(model, x))
+    laps(TUNED)
+    naive_passes(model, x)
+    laps(UNSURE)
+    case.note(NAIVE, found)
+
+
+def ours(case: Case, laps: Laps, threads: int = 1) -> None:
+    """A live session whose screen is followed."""
+    with Session(case.image, CLASSES, passes=PASSES, threads=threads) as session:
+        *first, last = case.old
+        for mask, code in first:
+            session.paint(mask, code)
+        session.look(case.view, unsure=True)
+        session.settle()
+        session.live = True
+        session.paint(*last)
+        session.wait()
+        session.settle()
+        before = session.model_sha256
+        laps.restart()
+        if session.paint(*case.new) is None:
+            raise LimsupError("stroke", got="painted before", do="take another seed")
+        until(session, lambda: session.screen.by == "quick" and seen(session, case.view))
+        laps(FIRST)
+        case.note("first answer", whole(session, case))
+        until(session, lambda: tuned(session, before) and seen(session, case.view))
+        laps(TUNED)
+        case.note(OURS, whole(session, case))
+        until(session, lambda: seen(session, case.view, PASSES))
+        laps(UNSURE)
+
+
+def until(session: Session, done: Callable[[], bool], pause: float = 0.002) -> None:
+    """Let events run until ``done``."""
+    while not done():
+        session.pump.once()
+        time.sleep(pause)
+
+
+def tuned(session: Session, before: str) -> bool:
+    return session.model_sha256 != before and session.screen.by == "network"
+
+
+def seen(session: Session, view: Box, passes: int = 0) -> bool:
+    """Whether the view is known, with so many passes."""
+    rows, columns = slice(view[0], view[2]), slice(view[1], view[3])
+    if passes:
+        return int(session.screen._passes[rows, columns].min()) >= passes
+    return bool(session.screen._known[rows, columns].all())
+
+
+def whole(session: Session, case: Case) -> Codes:
+    found = np.zeros_like(case.truth)
+    top, left, bottom, right = session.screen.box
+    found[top:bottom, left:right] = session.screen.codes
+    return found
+
+
+def difference(case: Case) -> float:
+    """Largest difference between the view, computed by itself, and the whole image's result."""
+    from limsup_widgets.learn.tiles import predict_box, tiling_of
+
+    model = load_u0(dropout=True)
+    normalizer = model.card.normalizer
+    halo = tiling_of(model, 3).halo
+    top, left, bottom, right = case.view
+
+    def read(box: Box) -> torch.Tensor:
+        return normalizer(case.image[box[0] : box[2], box[1] : box[3]])
+
+    part = predict_box(model, read, case.truth.shape, case.view, halo)
+    every = predict(model, normalizer(case.image))
+    return float(np.abs(part - every[:, top:bottom, left:right]).max())
+
+
+def measure(side: int, view: int, rounds: int, threads: int) -> tuple[dict[str, Any], Case]:
+    """Seconds of both ways by stage, and the case with the Dice of their answers."""
+    case = Case(side, view)
+    ways = {NAIVE: partial(naive, case), OURS: partial(ours, case, threads=threads)}
+    return staged(ways, rounds), case
+
+
+def main(asked: Namespace) -> None:
+    """Both sizes, one record."""
+    small, case = measure(asked.side, min(VIEW, asked.side), asked.rounds, asked.threads)
+    large, wide = measure(asked.large, min(VIEW, asked.large), 1, asked.threads)
+    seconds = {way: stages[TUNED] for way, stages in small.items()}
+    medians = {stage: statistics.median(values) for stage, values in small[OURS].items()}
+    ratio = statistics.median(a / b for a, b in zip(seconds[NAIVE], seconds[OURS], strict=True))
+    dice = {way: statistics.mean(values) for way, values in case.dice.items()}
+    finish(
+        record(
+            "scribble_to_screen",
+            f"One stroke to the tuned answer in view, {asked.side}×{asked.side}×3",
+            seconds,
+            ours=OURS,
+            naive=NAIVE,
+            options=asked,
+            max_abs_diff=max(difference(case), difference(wide)),
+            tables=[
+                stage_table(small, f"Seconds after the stroke, {asked.side}²"),
+                stage_table(large, f"Seconds after the stroke, {asked.large}²"),
+                {
+                    "title": "Mean Dice in view after that stroke",
+                    "head": ["answer", "Dice"],
+                    "rows": [[way, value] for way, value in dice.items()],
+                },
+            ],
+            ratios={
+                f"{asked.large}²: {NAIVE} / {OURS}": large[NAIVE][TUNED][0] / large[OURS][TUNED][0]
+            },
+            goals=[
+                goal("times faster to the tuned answer", ratio, at_least=10),
+                goal("seconds to the first answer", medians[FIRST], at_most=0.5),
+                goal("seconds to the tuned answer", medians[TUNED], at_most=3),
+            ],
+            code=["naive_tune", "naive_passes"],
+        ),
+        asked,
+    )
+
+
+if __name__ == "__main__":
+    main(options(__doc__, side=(512, 96), large=(2048, 192), rounds=(3, 1)))
