@@ -10,9 +10,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from limsup_widgets.data.image import Image
 from limsup_widgets.data.readers import find_images, image_name, read_image
+from limsup_widgets.data.tiled_labels import TiledLabels
 from limsup_widgets.errors import LimsupError
-from limsup_widgets.labelling import AreaTable, label_image
+from limsup_widgets.labelling import AreaTable, Result, label_image
 from limsup_widgets.learn.weights import load_model
 from limsup_widgets.session.export import write_like
 from limsup_widgets.session.predictions import on_best_device
@@ -52,7 +54,7 @@ def apply_model(
         Gets ``<name>.labels`` (uint8, codes 1…K) and ``<name>.uncertainty`` (float32, V summed
         over classes, at most 1 − 1/K) per image, as TIFF, or as NIfTI where the image has an
         affine, and ``areas.csv``: one row per image with its status and the area fraction of each
-        class.
+        class. A large TIFF gets a tiled pyramid of labels, and no uncertainty.
     passes, seed
         Of Monte Carlo dropout. Without dropout in the network it is one pass, and V says only how
         undecided that pass is.
@@ -83,8 +85,7 @@ def apply_model(
             try:
                 image = read_image(path)
                 result = label_image(module, image, passes, seed, progress)
-                write_like(target / f"{name}.labels", result.labels, image)
-                write_like(target / f"{name}.uncertainty", result.uncertainty, image)
+                _write(target, name, result, image)
             except (LimsupError, OSError, RuntimeError, MemoryError) as error:
                 # RuntimeError is what torch raises, also when the accelerator is out of memory.
                 reason = " ".join(str(error).split()) or type(error).__name__
@@ -95,6 +96,16 @@ def apply_model(
             table.add(path, "ok", result)
             done += 1
     return Summary(done, len(names) - done, target / TABLE)
+
+
+def _write(target: Path, name: str, result: Result, image: Image) -> None:
+    stem = target / f"{name}.labels"
+    if isinstance(result.labels, TiledLabels):
+        result.labels.write(stem.with_name(stem.name + ".tif"))
+    else:
+        write_like(stem, result.labels, image)
+    if result.uncertainty is not None:
+        write_like(target / f"{name}.uncertainty", result.uncertainty, image)
 
 
 def _output_names(paths: Sequence[Path]) -> dict[Path, str]:

@@ -10,31 +10,46 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from limsup_widgets.data.image import Image
+from limsup_widgets.data.tiled_labels import TiledLabels
 from limsup_widgets.errors import LimsupError
-from limsup_widgets.learn.biomarker import area_fractions
 from limsup_widgets.learn.dropout import has_dropout
 from limsup_widgets.learn.infer import codes, predict
 from limsup_widgets.learn.moments import mc_moments
+from limsup_widgets.learn.tiles import Box, tile_plan
 from limsup_widgets.learn.weights import ModelCard, model_sha256
+from limsup_widgets.session.covered import predicted_tiles
 from limsup_widgets.session.predictions import deterministic_moments
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """Labels (codes 1…K) and uncertainty of one image, each (H, W) or (D, H, W)."""
+    """Labels (codes 1…K) and uncertainty of one image, each (H, W) or (D, H, W).
 
-    labels: NDArray[np.uint8]
-    uncertainty: NDArray[np.float32]
+    Of a large image the labels are kept in tiles, and there is no uncertainty.
+    """
+
+    labels: NDArray[np.uint8] | TiledLabels
+    uncertainty: NDArray[np.float32] | None
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Pixels of code 0…255, ``(256,)``."""
+        if isinstance(self.labels, TiledLabels):
+            return self.labels.counts(255)
+        return np.bincount(self.labels.ravel(), minlength=256)
 
 
 def label_image(
     module: nn.Module, image: Image, passes: int = 20, seed: int = 0, progress: bool = False
 ) -> Result:
     """Most probable class and uncertainty V of an image; a volume plane by plane.
+
+    A large image that stays on the disk is labelled tile by tile, without uncertainty: 20 passes
+    over a slide would take hours.
 
     Parameters
     ----------
@@ -45,7 +60,7 @@ def label_image(
     passes, seed
         Of Monte Carlo dropout; without dropout it is one pass.
     progress
-        Show a bar over the planes of a volume.
+        Show a bar over the planes of a volume, or the tiles of a large image.
 
     Raises
     ------
@@ -60,24 +75,37 @@ def label_image(
             expected=f"{len(card.mean)} as the network was tuned on",
             do="convert the image, or tune a network on images of this kind",
         )
+    if image.is_lazy:
+        return Result(_label_tiles(module, card, image, progress), None)
     hidden = not (progress and image.is_volume)
     planes = tqdm(image.planes(), image.name, leave=False, unit="plane", disable=hidden)
     parts = [_label_plane(module, card, plane, passes, seed) for plane in planes]
+    labels, uncertainty = zip(*parts, strict=True)
     if not image.is_volume:
-        return parts[0]
-    return Result(
-        np.stack([part.labels for part in parts]), np.stack([part.uncertainty for part in parts])
-    )
+        return Result(labels[0], uncertainty[0])
+    return Result(np.stack(labels), np.stack(uncertainty))
+
+
+def _label_tiles(module: nn.Module, card: ModelCard, image: Image, progress: bool) -> TiledLabels:
+    labels, boxes = TiledLabels(image.shape), tile_plan(image.shape)
+
+    def read(box: Box) -> Tensor:
+        return card.normalizer(image.read(box))
+
+    bar = tqdm(boxes, image.name, leave=False, unit="tile", disable=not progress)
+    for box, found in predicted_tiles(module, read, image.shape, bar):
+        labels.put(box, found)
+    return labels
 
 
 def _label_plane(
     module: nn.Module, card: ModelCard, plane: Image, passes: int, seed: int
-) -> Result:
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     x = card.normalizer(plane.array)
     prob = predict(module, x)
     live = has_dropout(module)
     moments = mc_moments(module, x, passes, seed) if live else deterministic_moments(prob)
-    return Result(codes(prob), moments.kind("V").astype(np.float32))
+    return codes(prob), moments.kind("V").astype(np.float32)
 
 
 def card_of(module: nn.Module) -> ModelCard:
@@ -115,10 +143,12 @@ class AreaTable:
         if result is None:
             yield from [""] * (len(self.classes) + 2)
             return
-        for fraction in area_fractions(result.labels, len(self.classes)):
-            yield f"{fraction:.6f}"
-        yield f"{result.uncertainty.mean():.6f}"
-        yield result.labels.size
+        counts = result.counts
+        found = counts[1 : len(self.classes) + 1]
+        for count in found:
+            yield f"{count / max(1, found.sum()):.6f}"
+        yield "" if result.uncertainty is None else f"{result.uncertainty.mean():.6f}"
+        yield int(counts.sum())
 
     def _write(self, row: Sequence[Any]) -> None:
         self.rows.writerow(row)

@@ -1,6 +1,7 @@
 """`limsup apply`: the same labels as one image at a time, and no bad file stops the rest."""
 
 import csv
+from functools import partial
 
 import nibabel
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image as Pillow
 from limsup_widgets import apply as apply_module
 from limsup_widgets.apply import apply_model
 from limsup_widgets.cli import main
+from limsup_widgets.data.readers import read_image
 from limsup_widgets.errors import LimsupError
 from limsup_widgets.learn.infer import codes, predict
 from limsup_widgets.learn.moments import mc_moments
@@ -183,3 +185,25 @@ def test_values_exit_code(tmp_path, grey_model, capsys, broken, code):
         main(["apply", str(grey_model), str(images), "--out", str(tmp_path / "o"), "--passes", "1"])
     assert (end.value.code or 0) == code
     assert f"{1 - broken} of {2 - broken} images labelled, 1 failed" in capsys.readouterr().out
+
+
+def test_equivalence_large_file_tile_by_tile(tmp_path, grey_model, monkeypatch):
+    pixels = RNG.integers(0, 256, (1100, 700)).astype(np.uint8)
+    (tmp_path / "images").mkdir()
+    tifffile.imwrite(tmp_path / "images" / "slide.tif", pixels, tile=(256, 256))
+    apply_model(grey_model, tmp_path / "images", tmp_path / "whole", passes=2)
+    lazily = partial(read_image, lazy_from=1)
+    monkeypatch.setattr(apply_module, "read_image", lazily)
+    apply_model(grey_model, tmp_path / "images", tmp_path / "tiles", passes=2)
+    network = load_model(grey_model)
+    prob = np.sort(predict(network, network.card.normalizer(pixels)), axis=0)
+    sure = prob[-1] - prob[-2] > 1e-4
+    found, expected = (
+        tifffile.imread(tmp_path / name / "slide.labels.tif") for name in ("tiles", "whole")
+    )
+    np.testing.assert_array_equal(found[sure], expected[sure])
+    assert not (tmp_path / "tiles" / "slide.uncertainty.tif").exists()
+    row, other = rows(tmp_path / "tiles")["slide.tif"], rows(tmp_path / "whole")["slide.tif"]
+    assert row["status"] == "ok" and row["pixels"] == other["pixels"] == "770000"
+    assert row["mean_uncertainty"] == "" and other["mean_uncertainty"]
+    assert float(row["a"]) == pytest.approx(float(other["a"]), abs=1e-4)

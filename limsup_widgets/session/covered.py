@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,19 +55,19 @@ def predicted_tiles(
     module: nn.Module,
     read: Read,
     shape: tuple[int, int],
-    boxes: Sequence[Box],
-    progress: Callable[[int, int], object] | None = None,
+    boxes: Iterable[Box],
+    progress: Callable[[int], object] | None = None,
 ) -> Iterator[tuple[Box, NDArray[np.uint8]]]:
     """Codes 1…K of each box, with the numbers that the whole image would have given.
 
     See :func:`~limsup_widgets.learn.halo.tiling_of` for the networks for which that holds.
-    ``progress`` is called with the boxes done and to do.
+    ``progress`` is called with the number of boxes done.
     """
     halo = tiling_of(module, read((0, 0, 1, 1)).shape[0]).halo
     for number, box in enumerate(boxes, start=1):
         yield box, codes(predict_box(module, read, shape, box, halo))
         if progress is not None:
-            progress(number, len(boxes))
+            progress(number)
 
 
 def with_strokes(

@@ -102,7 +102,7 @@ class Predictions:
         network: Network,
         image: int,
         boxes: Sequence[Box],
-        progress: Callable[[int, int], object] | None = None,
+        progress: Callable[[int], object] | None = None,
     ) -> Iterator[tuple[Box, NDArray[np.uint8]]]:
         """Codes of tiles of an image, one by one; 0 from a network for other classes."""
         if not network.ready:

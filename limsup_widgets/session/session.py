@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -233,7 +234,8 @@ class Session(Paintable, Watchable):
         seen = self._seen.get(image, set()) | set(tiles(source.shape, self.window_of(image)))
         seen |= set(scribbled_pieces(self._history, image))
         boxes = tiles(source.shape, everything) if whole else sorted(seen)
-        found = self._predictions.tiles(network, image, boxes, self._labelled)
+        told = partial(self._labelled, len(boxes))
+        found = self._predictions.tiles(network, image, boxes, told)
         part = covered(source.shape, with_strokes(found, lambda box: self.labels(image, box)))
         self._say(
             f"{source.name}: labels cover {100 * part.share:.3g} % of the image, "
@@ -241,7 +243,7 @@ class Session(Paintable, Watchable):
         )
         return part
 
-    def _labelled(self, done: int, total: int) -> None:
+    def _labelled(self, total: int, done: int) -> None:
         if done < total and done % 10 == 0:
             self._say(f"labelling: tile {done} of {total}")
         self.pump.once()
