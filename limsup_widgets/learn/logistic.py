@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 RIDGE, BIAS_RIDGE = 30.0, 1.5
 """Penalties of a correction, for standardised features and the sum over pixels.
@@ -88,20 +87,22 @@ def fit_logistic(
     ridge[-1] = BIAS_RIDGE if own is not None else 0
     given = 0 if own is None else torch.from_numpy(own).double()
 
-    def loss(flat: Floats) -> tuple[float, Floats]:
-        w = torch.from_numpy(flat).view(len(shown), -1)
-        logs = (given + z @ w.T).log_softmax(1)
-        slope = (logs.exp() - targets).T @ z + ridge * w
-        value = -(targets * logs).sum() + 0.5 * (ridge * w**2).sum()
-        return float(value) / len(z), (slope / len(z)).flatten().numpy()
+    w = torch.from_numpy(_start(start, shown, std, mean, own is not None)).requires_grad_()
+    optimiser = torch.optim.LBFGS(
+        [w], max_iter=ITERATIONS, tolerance_grad=TOLERANCE, line_search_fn="strong_wolfe"
+    )
 
-    first = _start(start, shown, std, mean, own is not None)
-    options = {"maxiter": ITERATIONS, "gtol": TOLERANCE}
-    found = minimize(loss, first.ravel(), jac=True, method="L-BFGS-B", options=options)
-    w = found.x.reshape(len(shown), -1)
+    def loss() -> torch.Tensor:
+        logs = (given + z @ w.T).log_softmax(1)
+        w.grad = ((logs.exp() - targets).T @ z + ridge * w).detach() / len(z)
+        return (0.5 * (ridge * w**2).sum() - (targets * logs).sum()).detach() / len(z)
+
+    with torch.no_grad():
+        optimiser.step(loss)
+    found = w.detach().numpy()
     coef, intercept = np.zeros((classes, xs.shape[1])), np.full(classes, -np.inf)
-    coef[shown] = w[:, :-1] / std
-    intercept[shown] = w[:, -1] - coef[shown] @ mean
+    coef[shown] = found[:, :-1] / std
+    intercept[shown] = found[:, -1] - coef[shown] @ mean
     return Logistic(coef, intercept, own is not None)
 
 
