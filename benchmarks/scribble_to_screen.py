@@ -131,13 +131,13 @@ def ours(case: Case, laps: Laps, threads: int = 1) -> None:
         laps.restart()
         if session.paint(*case.new) is None:
             raise LimsupError("stroke", got="painted before", do="take another seed")
-        until(session, lambda: session.screen.by == "quick" and seen(session, case.view))
+        until(session, lambda: session.screen.by == "quick" and session.screen.is_known(case.view))
         laps(FIRST)
         case.note("first answer", whole(session, case))
-        until(session, lambda: tuned(session, before) and seen(session, case.view))
+        until(session, lambda: tuned(session, before) and session.screen.is_known(case.view))
         laps(TUNED)
         case.note(OURS, whole(session, case))
-        until(session, lambda: seen(session, case.view, PASSES))
+        until(session, lambda: session.screen.is_known(case.view, PASSES))
         laps(UNSURE)
 
 
@@ -150,14 +150,6 @@ def until(session: Session, done: Callable[[], bool], pause: float = 0.002) -> N
 
 def tuned(session: Session, before: str) -> bool:
     return session.model_sha256 != before and session.screen.by == "network"
-
-
-def seen(session: Session, view: Box, passes: int = 0) -> bool:
-    """Whether the view is known, with so many passes."""
-    rows, columns = slice(view[0], view[2]), slice(view[1], view[3])
-    if passes:
-        return int(session.screen._passes[rows, columns].min()) >= passes
-    return bool(session.screen._known[rows, columns].all())
 
 
 def whole(session: Session, case: Case) -> Codes:

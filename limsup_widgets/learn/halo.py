@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -19,9 +18,7 @@ LIMIT = 512
 FALLBACK = 128
 """Halo in pixels where tiles are approximate whatever the halo."""
 TOLERANCE = 1e-5
-_KNOWN: WeakKeyDictionary[nn.Module, dict[tuple[object, ...], tuple[int | None, str]]] = (
-    WeakKeyDictionary()
-)
+_KNOWN: dict[tuple[Hashable, ...], tuple[int | None, str]] = {}
 _ONE_AT_A_TIME = Lock()
 
 
@@ -112,13 +109,13 @@ class _Diverged(Exception):
 
 
 def _measured(model: nn.Module, channels: int, limit: int) -> tuple[int | None, str]:
-    """Halo and, if there is none, why; remembered per module.
+    """Halo and, if there is none, why; remembered per kind of network.
 
-    Weights cannot change the answer, which is of the structure alone; a layer put in another's
-    place can, so the key holds what the module prints.
+    Weights cannot change the answer, so that a tuned network need not be measured again; a layer
+    put in another's place can, so the key holds the kinds of all modules and what they print.
     """
-    known = _KNOWN.setdefault(model, {})
-    key = (channels, limit, divisor_of(model), repr(model))
+    kinds = tuple(type(module) for module in model.modules())
+    known, key = _KNOWN, (kinds, channels, limit, divisor_of(model), repr(model))
     if key not in known:
         try:
             known[key] = _measure(model, channels, limit), ""

@@ -141,7 +141,7 @@ class QuickAnswers:
         wide = self._widened(scribbles, looks)
         for (image, box), labels in wide.items():
             if not self._is_learnt((image, box), labels):
-                self._prepare(looks[image], box)
+                self.prepare(looks[image], box)
                 self.classifier.learn((image, box), labels, classes)
                 self._learnt[image, box] = labels
         self.classifier.fit(dict(wide.items()), classes)
@@ -150,12 +150,12 @@ class QuickAnswers:
         """Class-balanced accuracy on other scribbles."""
         wide = self._widened(scribbles, looks)
         for image, box in wide:
-            self._prepare(looks[image], box)
+            self.prepare(looks[image], box)
         return self.classifier.score(dict(wide.items()))
 
     def part(self, look: Look, box: Box) -> Part:
         """Answer on one piece."""
-        self._prepare(look, box)
+        self.prepare(look, box)
         _, core = self._window(look, box)
         prob = self.classifier.predict((look.image, box))[core]
         return Part(look.ticket, box, "quick", np.ascontiguousarray(prob))
@@ -175,7 +175,8 @@ class QuickAnswers:
             wide[image, box] = labels
         return wide
 
-    def _prepare(self, look: Look, box: Box) -> None:
+    def prepare(self, look: Look, box: Box) -> None:
+        """Compute the features of a piece, unless they are there."""
         if not self.classifier.has((look.image, box)):
             window, _ = self._window(look, box)
             self.classifier.features((look.image, box), look.read(window))
@@ -198,3 +199,18 @@ def answer(
     report.check()
     for box in tiles(look.shape, look.window, look.visible):
         report.step(quick.part(look, box))
+
+
+def prepare(
+    look: Look,
+    quick: QuickAnswers,
+    scribbles: Scribbles,
+    looks: Mapping[int, Look],
+    report: Reporter,
+) -> None:
+    """Have the features ready before the stroke comes that needs them."""
+    scribbled = [(looks[image], box) for image, box in scribbles]
+    visible = [(look, box) for box in tiles(look.shape, look.window, look.visible)]
+    for place, box in scribbled + visible:
+        report.check()
+        quick.prepare(place, box)

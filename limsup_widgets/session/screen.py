@@ -102,6 +102,12 @@ class Screen:
             raise LimsupError("uncertainty", got=name, expected="A, E or V")
         return self.kinds[name]
 
+    def is_known(self, box: Box, passes: int = 0) -> bool:
+        """Whether the result in a box is there, with uncertainty of so many passes at least."""
+        here, _ = overlap(self.box, box)
+        enough = passes == 0 or int(self._passes[here].min(initial=passes)) >= passes
+        return bool(self._known[here].all()) and enough
+
     def forget(self) -> None:
         """What is shown is out of date, but stays until something newer comes."""
         self._known[:] = False

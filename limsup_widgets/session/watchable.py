@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 
 from limsup_widgets.learn.moments import Moments
 from limsup_widgets.learn.tiles import Box
-from limsup_widgets.session.filling import Look, Passes, QuickAnswers, Wanted, answer, fill
+from limsup_widgets.session.filling import (
+    Look,
+    Passes,
+    QuickAnswers,
+    Scribbles,
+    Wanted,
+    answer,
+    fill,
+    prepare,
+)
 from limsup_widgets.session.gathering import Gathering, Maps
 from limsup_widgets.session.networks import Network
 from limsup_widgets.session.predictions import maps_of
@@ -32,9 +41,12 @@ class Watchable(Tunable):
     step.
     """
 
+    _live = _looking = False
+
     def __init__(self, *arguments: Any, tolerance: float = 0.0, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.tolerance = tolerance
+        self._prepared: tuple[str, int, Box] | None = None
         self._looker = Tuner(self.threads)
         self._job: Callable[[Reporter], object] | None = None
         self._ticket, self._looking, self._unsure, self._again = 0, False, False, False
@@ -122,6 +134,17 @@ class Watchable(Tunable):
         """Let events run until the screen is complete; False if ``timeout`` seconds pass first."""
         return self.pump.until(lambda: self.at_rest, timeout)
 
+    @property
+    def live(self) -> bool:
+        """Whether each stroke is answered at once while the network tunes behind it."""
+        return self._live
+
+    @live.setter
+    def live(self, wanted: bool) -> None:
+        self._live = wanted
+        if wanted and self._looking:
+            self._refresh()
+
     # What a change of the session means for the screen.
 
     def _on_another_image(self, _: int) -> None:
@@ -175,7 +198,8 @@ class Watchable(Tunable):
             self._ask(self._quick_job())
         elif self.ready:
             self._quick_stays = False
-            self._ask(self._network_job(self._from_cache()))
+            job = self._network_job(self._from_cache())
+            self._ask(job or (self._preparing_job() if self.live else None))
 
     def _ask(self, job: Callable[[Reporter], object] | None) -> None:
         self._job = job
@@ -222,12 +246,22 @@ class Watchable(Tunable):
         return self._lent
 
     def _quick_job(self) -> Callable[[Reporter], object]:
+        quick, scribbles, looks = self._strokes()
+        look, classes = looks[self.current], len(self.classes)
+        return partial(answer, look, quick, scribbles, looks, classes)
+
+    def _preparing_job(self) -> Callable[[Reporter], object]:
+        quick, scribbles, looks = self._strokes()
+        self._prepared = self.model_sha256, self.current, self.window
+        return partial(prepare, looks[self.current], quick, scribbles, looks)
+
+    def _strokes(self) -> tuple[QuickAnswers, Scribbles, dict[int, Look]]:
+        """What the quick answer is made from."""
         if self._quick is None or self._quick.sha256 != self.model_sha256:
             self._quick = QuickAnswers(self._copy())
         scribbles = self._scribbles()
         looks = {i: self._look(i) for i in {self.current, *(i for i, _ in scribbles)}}
-        look = looks[self.current]
-        return partial(answer, look, self._quick, scribbles, looks, len(self.classes))
+        return self._quick, scribbles, looks
 
     # What the thread has to say; all of this runs in the thread that made the session.
 
@@ -281,6 +315,9 @@ class Watchable(Tunable):
             self._say(f"no result on screen: {explain(outcome.error)}")
         if self._closed:
             return
+        here = self.model_sha256, self.current, self.window
+        if self.live and self._job is None and outcome.status == "done" and here != self._prepared:
+            self._job = self._preparing_job()
         self._next_job()
 
     def _stop_looking(self) -> None:

@@ -235,7 +235,8 @@ def test_values_diverged_is_not_remembered():
     assert tiles.halo_of(net, 3) == 2
 
 
-def test_values_remembered_until_the_structure_changes():
+def test_values_remembered_until_the_structure_changes(monkeypatch):
+    monkeypatch.setattr("limsup_widgets.learn.halo._KNOWN", {})
     net, runs = convolutions(2), []
     net.register_forward_hook(lambda *_: runs.append(1))
     assert tiles.halo_of(net, 3) == 2 and runs

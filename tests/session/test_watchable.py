@@ -233,3 +233,18 @@ def test_errors_a_failing_network_is_told_once():
         assert session.settle(60)
         assert "no such luck" in session.events.said[-1]
         assert torch.is_grad_enabled()
+
+
+def test_values_features_are_ready_before_the_stroke():
+    with made() as session:
+        session.look()
+        session.settle(60)
+        assert session._quick is None
+        session.live = True
+        session.settle(60)
+        assert session._quick.classifier.has((0, (0, 0, 64, 64)))
+        scribble(session)
+        session.wait(60)
+        session.settle(60)
+        assert session._quick.sha256 == session.model_sha256
+        assert session._quick.classifier.has((0, (0, 0, 64, 64)))
