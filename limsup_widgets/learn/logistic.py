@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 RIDGE, BIAS_RIDGE = 30.0, 1.5
 """Penalties of a correction, for standardised features and the sum over pixels.
@@ -76,7 +77,8 @@ def fit_logistic(
 
     Notes
     -----
-    The products are torch's: it keeps to the threads that the calling thread was given.
+    All products are torch's: it keeps to the threads that the calling thread was given, while those
+    of NumPy wait for each other where two threads of the program are busy.
     """
     mean, std = scale or (xs.mean(0), xs.std(0))
     std = np.where(std > 1e-6, std, 1)
@@ -85,25 +87,31 @@ def fit_logistic(
     targets = torch.from_numpy(codes[:, None] - 1 == shown).double()
     ridge = torch.full((z.shape[1],), RIDGE if own is not None else FREE_RIDGE).double()
     ridge[-1] = BIAS_RIDGE if own is not None else 0
-    given = 0 if own is None else torch.from_numpy(own).double()
+    given = torch.zeros(1) if own is None else torch.from_numpy(own)
+    first = torch.from_numpy(_start(start, shown, std, mean, own is not None))
+    w = _minimised(first, z, targets, ridge, given.double()).numpy()
+    coef, intercept = np.zeros((classes, xs.shape[1])), np.full(classes, -np.inf)
+    coef[shown] = w[:, :-1] / std
+    intercept[shown] = w[:, -1] - coef[shown] @ mean
+    return Logistic(coef, intercept, own is not None)
 
-    w = torch.from_numpy(_start(start, shown, std, mean, own is not None)).requires_grad_()
+
+@torch.no_grad()
+def _minimised(first: Tensor, z: Tensor, targets: Tensor, ridge: Tensor, given: Tensor) -> Tensor:
+    """The best ``w (K, F + 1)`` from ``first`` on, by L-BFGS with the gradient written out."""
+    w = first.requires_grad_()
     optimiser = torch.optim.LBFGS(
         [w], max_iter=ITERATIONS, tolerance_grad=TOLERANCE, line_search_fn="strong_wolfe"
     )
 
-    def loss() -> torch.Tensor:
-        logs = (given + z @ w.T).log_softmax(1)
-        w.grad = ((logs.exp() - targets).T @ z + ridge * w).detach() / len(z)
-        return (0.5 * (ridge * w**2).sum() - (targets * logs).sum()).detach() / len(z)
+    def loss() -> Tensor:
+        with torch.no_grad():  # The optimiser switches gradients on.
+            logs = (given + z @ w.T).log_softmax(1)
+            w.grad = ((logs.exp() - targets).T @ z + ridge * w) / len(z)
+            return (0.5 * (ridge * w**2).sum() - (targets * logs).sum()) / len(z)
 
-    with torch.no_grad():
-        optimiser.step(loss)
-    found = w.detach().numpy()
-    coef, intercept = np.zeros((classes, xs.shape[1])), np.full(classes, -np.inf)
-    coef[shown] = found[:, :-1] / std
-    intercept[shown] = found[:, -1] - coef[shown] @ mean
-    return Logistic(coef, intercept, own is not None)
+    optimiser.step(loss)
+    return w.detach()
 
 
 def _start(
