@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
 from typing import Literal
 
 import numpy as np
@@ -23,6 +26,7 @@ START = 1024
 MOST = 2048**2
 """Pixels of the largest part that is worked on at once."""
 KINDS = ("A", "E", "V")
+Pixels = NDArray[np.int64]
 Answer = Literal["", "quick", "network"]
 
 
@@ -192,7 +196,7 @@ def pieces(shape: tuple[int, int], window: Box, visible: Box | None = None) -> l
     >>> pieces((2000, 2000), (0, 0, 1024, 1024), visible=(10, 10, 300, 300))[:2]
     [(10, 10, 300, 300), (0, 0, 512, 512)]
     """
-    if shape[0] * shape[1] <= WHOLE:
+    if is_one_piece(shape):
         return [(0, 0, *shape)]
     first = [visible] if visible is not None and area(visible) <= WHOLE else []
     rest = tiles(shape, window, visible)
@@ -204,10 +208,45 @@ def tiles(shape: tuple[int, int], window: Box, visible: Box | None = None) -> li
 
     A small image is one.
     """
-    if shape[0] * shape[1] <= WHOLE:
+    if is_one_piece(shape):
         return [(0, 0, *shape)]
-    plan = tile_plan(shape, visible or window, TILE)
-    return [box for box in plan if touches(box, window)]
+    rows, columns = (
+        [cut for cut in _cuts(side, TILE) if cut[0] < window[i + 2] and window[i] < cut[1]]
+        for i, side in enumerate(shape)
+    )
+    boxes = [(top, left, bottom, right) for (top, bottom), (left, right) in product(rows, columns)]
+    return in_order(boxes, visible or window)
+
+
+def is_one_piece(shape: tuple[int, int]) -> bool:
+    """Whether an image ``(H, W)`` is computed as a whole."""
+    return shape[0] * shape[1] <= WHOLE
+
+
+def tiles_of(shape: tuple[int, int], rows: Pixels, columns: Pixels) -> set[Box]:
+    """The tiles of an image ``(H, W)`` that hold these pixels, rows (n,) and columns (n,)."""
+    cuts = [_cuts(side, TILE) for side in shape]
+    starts = ([first for first, _ in along] for along in cuts)
+    y, x = (
+        np.searchsorted(s, p, "right") - 1 for s, p in zip(starts, (rows, columns), strict=True)
+    )
+    places = (divmod(number, len(cuts[1])) for number in np.unique(y * len(cuts[1]) + x).tolist())
+    return {(cuts[0][i][0], cuts[1][j][0], cuts[0][i][1], cuts[1][j][1]) for i, j in places}
+
+
+def in_order(boxes: Iterable[Box], seen: Box) -> list[Box]:
+    """Those that touch ``seen`` first, then by distance, as ``tile_plan`` has them."""
+    return sorted(boxes, key=lambda box: (not touches(box, seen), _distance(box, seen), box))
+
+
+@lru_cache
+def _cuts(side: int, tile: int) -> tuple[tuple[int, int], ...]:
+    """First and end of the tiles along one side: a slide has too many to list all of them."""
+    return tuple((top, bottom) for top, _, bottom, _ in sorted(tile_plan((side, 1), tile=tile)))
+
+
+def _distance(box: Box, other: Box) -> int:
+    return sum((box[i] + box[i + 2] - other[i] - other[i + 2]) ** 2 for i in (0, 1))
 
 
 def snapped(shape: tuple[int, int], box: Box) -> Box:
@@ -226,7 +265,7 @@ def snapped(shape: tuple[int, int], box: Box) -> Box:
 
 def is_large(image: Image) -> bool:
     """Whether only a part of the image is worked on at a time."""
-    return image.is_lazy and image.shape[0] * image.shape[1] > WHOLE
+    return image.is_lazy and not is_one_piece(image.shape)
 
 
 def first_window(image: Image) -> Box:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from limsup_widgets.data.history import History
 from limsup_widgets.learn.tiles import Box
-from limsup_widgets.session.screen import TILE, pieces
+from limsup_widgets.session.screen import in_order, is_one_piece, tiles_of
 
 
 def scribbled_pieces(history: History, image: int) -> dict[Box, NDArray[np.uint8]]:
@@ -17,25 +17,19 @@ def scribbled_pieces(history: History, image: int) -> dict[Box, NDArray[np.uint8
     whole of a small image, tiles of a large one.
     """
     labels = history.labels[image]
-    height, width = labels.shape
-    boxes = pieces((height, width), (0, 0, height, width))
-    if len(boxes) > 1:
-        corners = _touched_tiles(history, image, width)
-        boxes = [box for box in boxes if any(_holds(box, corner) for corner in corners)]
+    shape = labels.shape
+    boxes = [(0, 0, *shape)]
+    if not is_one_piece(shape):
+        boxes = in_order(_touched(history, image), (0, 0, *shape))
     found = {box: labels[box[0] : box[2], box[1] : box[3]] for box in boxes}
     return {box: codes.copy() for box, codes in found.items() if codes.any()}
 
 
-def _touched_tiles(history: History, image: int, width: int) -> set[tuple[int, int]]:
-    """First pixel of each tile of the plain grid on which anything was ever painted."""
-    corners: set[tuple[int, int]] = set()
+def _touched(history: History, image: int) -> set[Box]:
+    """Tiles on which anything was ever painted."""
+    found: set[Box] = set()
     for stroke in history.done:
         if stroke.image == image:
-            rows, columns = np.divmod(stroke.pixels(), width)
-            tiles = np.unique(np.stack([rows // TILE, columns // TILE]), axis=1) * TILE
-            corners.update(map(tuple, tiles.T.tolist()))
-    return corners
-
-
-def _holds(box: Box, corner: tuple[int, int]) -> bool:
-    return box[0] <= corner[0] < box[2] and box[1] <= corner[1] < box[3]
+            rows, columns = np.divmod(stroke.pixels(), stroke.shape[1])
+            found |= tiles_of(stroke.shape, rows, columns)
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from limsup_widgets.data.journal import Event
+from limsup_widgets.data.strokes import Stroke
 from limsup_widgets.errors import LimsupError
 from limsup_widgets.learn.inputs import Normalizer
 from limsup_widgets.learn.tune import TuneSettings
@@ -23,7 +24,7 @@ from limsup_widgets.session.covered import Covered, covered, with_strokes
 from limsup_widgets.session.folder import SessionFolder
 from limsup_widgets.session.networks import Model
 from limsup_widgets.session.paintable import Paintable
-from limsup_widgets.session.screen import is_large, tiles
+from limsup_widgets.session.screen import inside, is_large, tiles
 from limsup_widgets.session.scribbled import scribbled_pieces
 from limsup_widgets.session.showing import show
 from limsup_widgets.session.watchable import Watchable
@@ -186,6 +187,17 @@ class Session(Paintable, Watchable):
         for i in range(len(self.images)):
             self.events.tell("scribbles", i)
         self._tell_model()
+
+    def _back_or_forth(self, kind: str, move: Callable[[], Stroke | None]) -> Stroke | None:
+        """Undo or redo; of a large image, go where it happened."""
+        stroke = super()._back_or_forth(kind, move)
+        if stroke is not None and is_large(self.images[stroke.image]):
+            rows, columns = np.divmod(stroke.pixels(), stroke.shape[1])
+            y, x = int(rows[0]), int(columns[0])
+            place = (y, x, y + 1, x + 1)
+            if not inside(place, self.window):
+                self.look_at(place)
+        return stroke
 
     def note(self, text: str) -> None:
         """Write a remark into the journal."""

@@ -25,7 +25,7 @@ from limsup_widgets.session.folder import SessionFolder
 from limsup_widgets.session.networks import Network, begin, shell
 from limsup_widgets.session.progress import text_bar
 from limsup_widgets.session.pump import Pump
-from limsup_widgets.session.screen import pieces
+from limsup_widgets.session.screen import is_one_piece
 from limsup_widgets.session.scribbled import scribbled_pieces
 from limsup_widgets.session.state import State
 from limsup_widgets.session.tuning import Tuned, TuneRequest, tune_network
@@ -190,7 +190,7 @@ class Tunable(State):
     def _shown_after(self) -> tuple[int, Tensor] | None:
         height, width = self.images[self.current].shape
         whole = (0, 0, height, width)
-        if pieces((height, width), whole) != [whole]:
+        if not is_one_piece((height, width)):
             return None
         return self.current, self._predictions.reader(self.current)(whole)
 

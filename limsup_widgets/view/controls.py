@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limsup_widgets.errors import LimsupError
+from limsup_widgets.session.screen import is_large
 from limsup_widgets.view import status
 
 if TYPE_CHECKING:
@@ -111,6 +112,10 @@ class Controls:
 
     def next_region(self) -> Region | None:
         """Jump to the next place of the list, ranking anew when there is none or at its end."""
+        if self._must_look_first():
+            self.session.look(unsure=True)
+            self.say("uncertainty of this part is being computed; once it is there, press again")
+            return None
         if self.place + 1 >= len(self.regions):
             self.rank_places()
         if not self.regions:
@@ -118,6 +123,12 @@ class Controls:
             return None
         self.place += 1
         return self.regions[self.place]
+
+    def _must_look_first(self) -> bool:
+        """Whether ranking would keep the user waiting for the window of a large image."""
+        if not (is_large(self.session.images[self.session.current]) and self.session.ready):
+            return False
+        return self.session.screen.done < 1 or not self.session.screen.passes
 
     def forget_places(self) -> None:
         """Drop the list: what it was ranked by has changed."""

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 BRUSH = 7
 CHANGED_OPACITY = 0.9
-EDGE = {"edge_color": "#56b4e9", "edge_width": 6, "face_color": "transparent"}
-"""Of the frame around the part of a large image that is worked on."""
+EDGE = {"edge_color": "#56b4e9", "face_color": "transparent"}
+EDGE_WIDTH = 2.5
+"""Of the frame around the part of a large image that is worked on, in pixels of the screen."""
 
 
 def direct_colours(palette: NDArray[np.uint8]) -> dict[int | None, Any]:
@@ -66,6 +67,7 @@ class SessionLayers:
     ) -> None:
         blank = np.zeros((window[2] - window[0], window[3] - window[1]), np.float32)
         self._levels, self._large = levels, levels is not None
+        self._window, self._zoom = window, 1.0
         self.image = viewer.add_image(
             self._data(source), name="image", rgb=source.channels >= 3, multiscale=self._large
         )
@@ -129,9 +131,16 @@ class SessionLayers:
             if layer.data.shape != size:
                 layer.data = np.zeros(size, layer.data.dtype)
             layer.translate = corner
+        self._window = window
+        self.show_edge(self._zoom)
+
+    def show_edge(self, zoom: float) -> None:
+        """Frame the window of a large image with a line that is as wide at any zoom."""
+        self._zoom = zoom
         if self.edge is not None:
+            width = EDGE_WIDTH / (zoom * self.image.scale[-1])
             self.edge.data = []
-            self.edge.add_rectangles([_corners(window)], **EDGE)
+            self.edge.add_rectangles([_corners(self._window)], edge_width=width, **EDGE)
 
     def visible(self) -> Box:
         """Box of the image that the canvas shows, cut to the image."""

@@ -19,7 +19,7 @@ from psygnal.qt import start_emitting_from_queue
 from qtpy.QtCore import QTimer
 
 from limsup_widgets.errors import LimsupError
-from limsup_widgets.session.screen import area, inside, is_large, touches
+from limsup_widgets.session.screen import WHOLE, area, inside, is_large, touches
 from limsup_widgets.view import pump, status
 from limsup_widgets.view.atoms import painted
 from limsup_widgets.view.controls import Controls
@@ -354,9 +354,11 @@ class NapariView:
         """Let the window of a large image follow the camera; compute first what is in view."""
         visible, window = self.layers.visible(), self.session.window
         if not is_large(self.session.images[self.session.current]):
-            if not self.session.at_rest:
+            if area(window) > WHOLE and not self.session.at_rest:
                 self.session.look(visible)
             return
+        if self.viewer is not None:
+            self.layers.show_edge(self.viewer.scene.camera.zoom)
         stays = inside(visible, window) and area(window) <= SPARE * area(visible)
         try:
             self._far = False

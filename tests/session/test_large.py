@@ -14,6 +14,7 @@ from limsup_widgets.data.image import Image
 from limsup_widgets.data.tiled_labels import TiledLabels
 from limsup_widgets.errors import LimsupError
 from limsup_widgets.learn.infer import codes
+from limsup_widgets.learn.tiles import tile_plan
 from limsup_widgets.session import Session, case, screen, watchable
 
 WINDOW = (512, 512, 768, 768)
@@ -33,7 +34,6 @@ def small_tiles(monkeypatch):
     monkeypatch.setattr(screen, "TILE", 128)
     monkeypatch.setattr(screen, "START", 256)
     monkeypatch.setattr(screen, "MOST", 512**2)
-    monkeypatch.setattr("limsup_widgets.session.scribbled.TILE", 128)
 
 
 def large(**options):
@@ -68,6 +68,14 @@ def test_values_window_is_of_whole_tiles_and_remembered():
         assert session.window == (640, 512, 896, 768)
         session.current = 0
         assert session.window == (512, 512, 640, 768) and moves == [("window", 0)] * 2
+
+
+def test_equivalence_tiles_are_those_of_the_plan():
+    shape, window = (1500, 1300), (300, 500, 700, 901)
+    for visible in (None, (400, 600, 500, 610)):
+        plan = tile_plan(shape, visible or window, screen.TILE)
+        expected = [box for box in plan if screen.touches(box, window)]
+        assert screen.tiles(shape, window, visible) == expected
 
 
 def test_values_window_of_any_other_image_is_all_of_it():
@@ -191,6 +199,9 @@ def test_values_undo_redo_reset():
         assert np.unique(session.labels(0)).tolist() == [0, 1]
         session.redo()
         np.testing.assert_array_equal(session.labels(0), drawn)
+        session.look_at((0, 0, 20, 20))
+        session.undo()
+        assert screen.inside((700, 700, 701, 740), session.window)
         session.reset()
         assert not session.labels(0).any() and session.counts().tolist() == [0, 0]
 
@@ -318,7 +329,6 @@ import sys
 from pathlib import Path
 import numpy as np
 from limsup_widgets import Session
-from limsup_widgets.learn.tune import TuneSettings
 
 class Slide:
     shape, dtype = (20_000, 20_000, 3), np.dtype(np.uint8)

@@ -36,7 +36,6 @@ def small_tiles(monkeypatch):
     monkeypatch.setattr(screen, "TILE", 128)
     monkeypatch.setattr(screen, "START", 256)
     monkeypatch.setattr(screen, "MOST", 1024**2)
-    monkeypatch.setattr("limsup_widgets.session.scribbled.TILE", 128)
 
 
 @pytest.fixture
@@ -126,6 +125,9 @@ def test_values_panel_of_small_images_has_no_overview(make_session):
 def test_values_places_are_marked_in_the_window(open_session):
     session = open_session()
     panel = NotebookPanel(session)
+    panel.next_region()
+    assert not panel.controls.regions and "press again" in panel.parts.message.value
+    assert session.settle(60)
     panel.next_region()
     top, left = session.window[:2]
     expected = np.array(panel.controls.regions[0].box) - (top, left, top, left)
