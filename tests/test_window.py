@@ -2,12 +2,16 @@
 
 import subprocess
 import sys
+from functools import partial
 
 import nibabel
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image as Pillow
 
+from limsup_widgets import window
+from limsup_widgets.data.readers import read_image
 from limsup_widgets.errors import LimsupError
 from limsup_widgets.view.display import viewer_available
 from limsup_widgets.window import make_session
@@ -48,6 +52,17 @@ def test_values_volume_opens_as_its_planes(here):
         assert len(session.images) == 3
         assert session.classes == ("background", "object")
         assert [bool(session.labels(i).any()) for i in range(3)] == [False, True, False]
+
+
+def test_values_labels_of_a_large_file(here, monkeypatch):
+    codes = np.zeros((1100, 1000), np.uint8)
+    codes[1050, 30:40], codes[3, 990:] = 2, 1
+    tifffile.imwrite(here / "slide.tif", np.zeros(codes.shape, np.uint8), tile=(256, 256))
+    tifffile.imwrite(here / "codes.tif", codes)
+    monkeypatch.setattr(window, "read_image", partial(read_image, lazy_from=1))
+    with make_session([here / "slide.tif"], None, [here / "codes.tif"]) as session:
+        assert session.images[0].is_lazy
+        assert np.array_equal(session.labels(0, (0, 0, *codes.shape)), codes)
 
 
 def test_errors(here):
