@@ -152,7 +152,9 @@ class Watchable(Tunable):
         self._screen = Screen(self.current, self.window)
         self._refresh()
 
-    def _on_model(self, _: str) -> None:
+    def _on_model(self, sha256: str) -> None:
+        if self._quick is not None and self._quick.sha256 != sha256:
+            self._quick = None  # Its features fill a quarter of a gigabyte.
         self._screen.forget()
         self._refresh()
 

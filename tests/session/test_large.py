@@ -158,11 +158,12 @@ def test_values_a_stroke_is_answered_in_the_window():
         session.look()
         session.settle(120)
         session.live = True
-        answers = heard(session, "screen")
+        answers = []
+        session.events.screen.connect(lambda _: answers.append(session.screen.by))
         scribble(session)
         while not answers:
             session.pause(0.005)
-        assert session.screen.by == "quick"
+        assert answers[0] == "quick"
         assert session.wait(120) and session.settle(120)
         assert session.screen.by == "network" and session.screen.done == 1
 
@@ -329,6 +330,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from limsup_widgets import Session
+from limsup_widgets.learn.tune import TuneSettings
 
 class Slide:
     shape, dtype = (20_000, 20_000, 3), np.dtype(np.uint8)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from session_cases import CLASSES, QUICK, halves, heard, scribble, tiny, truth
+from session_cases import CLASSES, QUICK, halves, scribble, tiny, truth
 from torch import nn
 
 from limsup_widgets.learn.infer import codes
@@ -129,13 +129,17 @@ def test_values_a_stroke_is_answered_at_once():
         session.look()
         session.settle(60)
         session.live = True
-        answers = heard(session, "screen")
+        answers = []
+        session.events.screen.connect(
+            lambda _: answers.append((session.screen.by, session.screen.codes.copy()))
+        )
         scribble(session)
         while not answers:
             session.pause(0.005)
-        assert session.screen.by == "quick"
+        by, found = answers[0]
         painted = session.labels(0) > 0
-        assert (session.screen.codes[painted] == session.labels(0)[painted]).mean() > 0.9
+        assert by == "quick"
+        assert (found[painted] == session.labels(0)[painted]).mean() > 0.9
         assert session.wait(60) and session.settle(60)
         assert session.screen.by == "network"
         np.testing.assert_array_equal(session.screen.codes, session.codes(0))
