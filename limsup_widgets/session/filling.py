@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -67,21 +67,21 @@ class Passes:
     tolerance: float
 
 
-def fill(look: Look, module: nn.Module, passes: Passes, report: Reporter) -> None:
-    """The network's answer, piece by piece; what is visible is refined before the rest begins.
+def fill(
+    look: Look, boxes: Sequence[Box], module: nn.Module, passes: Passes, report: Reporter
+) -> None:
+    """The network's answer on some pieces: first what they are, then how sure that is.
 
     The module must be one that no other thread uses.
     """
     with on_best_device(module) as lent:
-        first, *rest = look.pieces()
-        for boxes in ([first], rest):
-            if "prob" in look.wanted:
-                for box in boxes:
-                    report.step(_predicted(look, lent, box))
-            if "unsure" in look.wanted:
-                for box in boxes:
-                    for part in _refined(look, lent, box, passes, report):
-                        report.step(part)
+        if "prob" in look.wanted:
+            for box in boxes:
+                report.step(_predicted(look, lent, box))
+        if "unsure" in look.wanted:
+            for box in boxes:
+                for part in _refined(look, lent, box, passes, report):
+                    report.step(part)
 
 
 def _predicted(look: Look, module: nn.Module, box: Box) -> Part:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable
+from collections import deque
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -30,7 +30,7 @@ from limsup_widgets.session.predictions import maps_of
 from limsup_widgets.session.screen import Part, Screen, chosen_window, clipped, is_large, tiles
 from limsup_widgets.session.tunable import Tunable
 from limsup_widgets.session.tuning import Tuned
-from limsup_widgets.session.worker import Outcome, Reporter, Tuner, explain
+from limsup_widgets.session.worker import Job, Outcome, Tuner, explain
 
 
 class Watchable(Tunable):
@@ -46,9 +46,8 @@ class Watchable(Tunable):
     def __init__(self, *arguments: Any, tolerance: float = 0.0, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.tolerance = tolerance
-        self._prepared: tuple[str, int, Box] | None = None
         self._looker = Tuner(self.threads)
-        self._job: Callable[[Reporter], object] | None = None
+        self._jobs: deque[Job] = deque()
         self._ticket, self._looking, self._unsure, self._again = 0, False, False, False
         self._visible: Box | None = None
         self._lent: Network | None = None
@@ -73,7 +72,7 @@ class Watchable(Tunable):
     @property
     def at_rest(self) -> bool:
         """Whether nothing is being computed for the screen."""
-        return self._job is None and not self._looker.running and self._looker.ended
+        return not self._jobs and not self._looker.running and self._looker.ended
 
     def look(self, visible: Box | None = None, unsure: bool | None = None) -> None:
         """Fill the screen in the background; ``events.screen`` tells each piece that arrives.
@@ -200,18 +199,16 @@ class Watchable(Tunable):
             self._ask(self._quick_job())
         elif self.ready:
             self._quick_stays = False
-            job = self._network_job(self._from_cache())
-            self._ask(job or (self._preparing_job() if self.live else None))
+            self._ask(*self._network_jobs(self._from_cache()))
 
-    def _ask(self, job: Callable[[Reporter], object] | None) -> None:
-        self._job = job
+    def _ask(self, *jobs: Job) -> None:
+        self._jobs = deque(jobs)
         self._looker.cancel()
         self._next_job()
 
     def _next_job(self) -> None:
-        if self._job is not None and not self._looker.running:
-            job, self._job = self._job, None
-            self._looker.start(job)
+        if self._jobs and not self._looker.running:
+            self._looker.start(self._jobs.popleft())
 
     def _look(self, image: int, *wanted: Wanted) -> Look:
         window = self.window_of(image)
@@ -234,11 +231,16 @@ class Watchable(Tunable):
             self._show(Part(self._ticket, box, "network", prob, moments, True))
         return wanted
 
-    def _network_job(self, wanted: list[Wanted]) -> Callable[[Reporter], object] | None:
+    def _network_jobs(self, wanted: list[Wanted]) -> list[Job]:
+        """What can be seen, then what the next stroke will need, then the rest."""
+        ready = [self._preparing_job()] if self.live else []
         if not wanted:
-            return None
+            return ready
         how = Passes(self._predictions.passes, self._predictions.seed, self.tolerance)
-        return partial(fill, self._look(self.current, *wanted), self._copy().module, how)
+        look, module = self._look(self.current, *wanted), self._copy().module
+        seen, *rest = look.pieces()
+        first, last = (partial(fill, look, boxes, module, how) for boxes in ([seen], rest))
+        return [first, *ready, *([last] if rest else [])]
 
     def _copy(self) -> Network:
         """The network in use, as the thread's own: passes hang hooks on it, which others see."""
@@ -247,14 +249,13 @@ class Watchable(Tunable):
             self._lent = replace(current, module=copy.deepcopy(current.module))
         return self._lent
 
-    def _quick_job(self) -> Callable[[Reporter], object]:
+    def _quick_job(self) -> Job:
         quick, scribbles, looks = self._strokes()
         look, classes = looks[self.current], len(self.classes)
         return partial(answer, look, quick, scribbles, looks, classes)
 
-    def _preparing_job(self) -> Callable[[Reporter], object]:
+    def _preparing_job(self) -> Job:
         quick, scribbles, looks = self._strokes()
-        self._prepared = self.model_sha256, self.current, self.window
         return partial(prepare, looks[self.current], quick, scribbles, looks)
 
     def _strokes(self) -> tuple[QuickAnswers, Scribbles, dict[int, Look]]:
@@ -271,10 +272,9 @@ class Watchable(Tunable):
         if part.ticket != self._ticket or self._closed:
             return
         self._show(part)
-        large = is_large(self.images[self.current])
-        if part.by != "network" or not (large or part.box == self.window):
+        if part.by != "network":
             return
-        if large and self._screen.done == 1:
+        if is_large(self.images[self.current]) and self._screen.done == 1:
             shown = tiles(self.images[self.current].shape, self.window)
             self._seen.setdefault(self.current, set()).update(shown)
         if part.prob is not None:
@@ -315,14 +315,11 @@ class Watchable(Tunable):
     def _looked(self, outcome: Outcome) -> None:
         if outcome.status == "failed":
             self._say(f"no result on screen: {explain(outcome.error)}")
-        if self._closed:
-            return
-        here = self.model_sha256, self.current, self.window
-        if self.live and self._job is None and outcome.status == "done" and here != self._prepared:
-            self._job = self._preparing_job()
-        self._next_job()
+            self._jobs.clear()
+        if not self._closed:
+            self._next_job()
 
     def _stop_looking(self) -> None:
-        self._job = None
+        self._jobs.clear()
         self._looker.cancel()
         self._looker.join()

@@ -89,11 +89,11 @@ def test_cancel_a_newer_request_ends_an_older_one(small_pieces, monkeypatch):
     begun = []
     fill = watchable.fill
 
-    def slow(look, module, how, report):
+    def noted(look, *rest):
         begun.append(look.ticket)
-        fill(look, module, how, report)
+        fill(look, *rest)
 
-    monkeypatch.setattr(watchable, "fill", slow)
+    monkeypatch.setattr(watchable, "fill", noted)
     with made(passes=200) as session:
         session.look(unsure=True)
         while session.screen.done == 0:
@@ -101,7 +101,7 @@ def test_cancel_a_newer_request_ends_an_older_one(small_pieces, monkeypatch):
         session._predictions.passes = 2
         session.look(visible=(0, 0, 16, 16))
         assert session.settle(60)
-        assert begun == [1, 2] and session.screen.done == 1 and session.screen.passes == 2
+        assert begun == [1, 2, 2] and session.screen.done == 1 and session.screen.passes == 2
 
 
 def test_values_follows_image_and_network():
@@ -252,3 +252,19 @@ def test_values_features_are_ready_before_the_stroke():
         session.settle(60)
         assert session._quick.sha256 == session.model_sha256
         assert session._quick.classifier.has((0, (0, 0, 64, 64)))
+
+
+def test_values_the_next_stroke_is_prepared_before_the_rest(small_pieces, monkeypatch):
+    order = []
+    for name in ("fill", "prepare"):
+        job = getattr(watchable, name)
+
+        def noted(*arguments, name=name, job=job):
+            order.append(name)
+            job(*arguments)
+
+        monkeypatch.setattr(watchable, name, noted)
+    with made() as session:
+        session.live = True
+        session.look(visible=(0, 0, 16, 16))
+        assert session.settle(60) and order == ["fill", "prepare", "fill"]
