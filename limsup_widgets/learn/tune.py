@@ -55,8 +55,9 @@ class TuneSettings:
         Of crops, augmentation and dropout.
     hold_out
         Whether a session holds strokes out (:func:`~limsup_widgets.learn.holdout.split_strokes`) to
-        stop early and to compare the tuned network with the quick answer. Off, as it costs more
-        than it brings: ``results/holdout.json``.
+        stop early and to compare the tuned network with the quick answer. Off: over ten patients
+        early stopping changed the Dice of rounds three to five by −0.015 ± 0.03
+        (``results/holdout.json``), which is no gain.
     look, patience
         Where strokes are held out: steps between looks at them, and looks without gain after which
         tuning ends, see :class:`~limsup_widgets.learn.stopping.Watch`.
