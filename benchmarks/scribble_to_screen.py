@@ -35,6 +35,8 @@ OLD, VIEW, PASSES = 3, 512, 20
 OURS, NAIVE = "limsup, live", "whole image, as written"
 FIRST, TUNED, UNSURE = "first answer", "tuned answer in view", "tuned uncertainty in view"
 STEPS = TuneSettings().steps
+SECONDS_TO_THINK = 2
+"""Between the last answer and the next stroke, as a hand takes them."""
 Codes, Mask = NDArray[np.uint8], NDArray[np.bool_]
 
 
@@ -124,11 +126,12 @@ def ours(case: Case, laps: Laps, threads: int = 1) -> None:
         for mask, code in first:
             session.paint(mask, code)
         session.look(case.view, unsure=True)
-        session.settle()
+        in_view(session, case)
         session.live = True
         session.paint(*last)
         session.wait()
-        session.settle()
+        in_view(session, case)
+        session.pause(SECONDS_TO_THINK)
         before = session.model_sha256
         laps.restart()
         if session.paint(*case.new) is None:
@@ -141,6 +144,12 @@ def ours(case: Case, laps: Laps, threads: int = 1) -> None:
         case.note(OURS, whole(session, case))
         until(session, lambda: session.screen.is_known(case.view, PASSES))
         laps(UNSURE)
+
+
+def in_view(session: Session, case: Case) -> None:
+    """Wait for the network's answer in view, with all of its passes."""
+    until(session, lambda: session.screen.by == "network")
+    until(session, lambda: session.screen.is_known(case.view, PASSES))
 
 
 def until(session: Session, done: Callable[[], bool], pause: float = 0.002) -> None:
