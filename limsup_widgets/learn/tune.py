@@ -17,6 +17,7 @@ from limsup_widgets.errors import LimsupError
 from limsup_widgets.learn.crops import CropSampler, CropStore
 from limsup_widgets.learn.device import compiled, half_precision
 from limsup_widgets.learn.dropout import dropout_masks, has_dropout
+from limsup_widgets.learn.folding import folded_norms
 from limsup_widgets.learn.infer import device_of
 from limsup_widgets.learn.losses import partial_cross_entropy, scribble_weights
 from limsup_widgets.learn.stopping import Watch, watched_crops
@@ -234,9 +235,12 @@ def tune_steps(
         watch = Watch(model, crops, settings.patience) if crops else None
     layer = model if settings.trainable == "all" else last_layer(model)
     _lay_out(model, torch.channels_last)
-    optimiser = torch.optim.Adam(layer.parameters(), lr=settings.lr)
+    optimiser = torch.optim.Adam(layer.parameters(), lr=settings.lr, fused=True)
+    sample = sampler.stacks[0][None, :-2, : settings.crop, : settings.crop]
+    frozen = settings.bn == "frozen" and not settings.compile
     try:
-        yield from _optimise(model, sampler, optimiser, settings, classes, watch)
+        with folded_norms(model, sample) if frozen else nullcontext():
+            yield from _optimise(model, sampler, optimiser, settings, classes, watch)
     finally:
         model.eval()
         _lay_out(model, torch.contiguous_format)  # as files hold weights
