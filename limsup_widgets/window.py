@@ -68,9 +68,10 @@ def make_session(
 
 
 def open_window(session: Session) -> None:
-    """Show the session in napari and return when its window is closed."""
+    """Show the session, live, in napari and return when its window is closed."""
     from limsup_widgets.view.napari_view import NapariView
 
+    session.live = True
     try:
         view = NapariView(session)
         session.pump.until(lambda: not view.is_open)

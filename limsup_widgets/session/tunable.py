@@ -144,7 +144,8 @@ class Tunable(State):
             for image, box in scribbles:
                 rows, columns = slice(box[0], box[2]), slice(box[1], box[3])
                 labels[image, box] = split.teach[image][rows, columns]
-                tests[image, box] = split.test[image][rows, columns]
+                if split.enough:
+                    tests[image, box] = split.test[image][rows, columns]
         network = self._networks.current
         return TuneRequest(
             network=replace(network, module=copy.deepcopy(network.module)),
@@ -172,13 +173,15 @@ class Tunable(State):
         }
 
     def _split(self) -> Split | None:
-        """Strokes that teach and strokes that test; None unless both answers compete."""
+        """Strokes that teach and strokes that test; None unless both answers compete.
+
+        A stroke that will test does not teach before there are enough of them either.
+        """
         if not (self.live and self.settings.hold_out):
             return None
         if any(image.is_lazy for image in self.images):
             return None  # The parts would be as large as the image.
-        split = split_strokes(self._history.done, self.case.shapes)
-        return split if split.enough else None
+        return split_strokes(self._history.done, self.case.shapes)
 
     def _input(self, image: int, box: Box) -> Tensor:
         """Normalised input of a piece; the same tensor each time, so that it stays where it is."""

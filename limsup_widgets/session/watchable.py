@@ -29,7 +29,7 @@ from limsup_widgets.session.networks import Network
 from limsup_widgets.session.predictions import maps_of
 from limsup_widgets.session.screen import Part, Screen, chosen_window, clipped, is_large, tiles
 from limsup_widgets.session.tunable import Tunable
-from limsup_widgets.session.tuning import Tuned
+from limsup_widgets.session.tuning import Tuned, warm_up
 from limsup_widgets.session.worker import Job, Outcome, Tuner, explain
 
 
@@ -141,6 +141,8 @@ class Watchable(Tunable):
     @live.setter
     def live(self, wanted: bool) -> None:
         self._live = wanted
+        if wanted:
+            warm_up()
         if wanted and self._looking:
             self._refresh()
 
