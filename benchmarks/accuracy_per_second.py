@@ -335,7 +335,7 @@ def main() -> None:
     """Measure, put together, store."""
     sizes: dict[str, tuple[Any, Any]] = {
         "patients": (5, 1),
-        "long": (3, 1),
+        "long": (1, 1),
         "rounds": (ROUNDS, 2),
         "side": (512, 128),
         "seconds": (60.0, 1.0),

@@ -194,7 +194,7 @@ def only(asked: Namespace) -> None:
 def main() -> None:
     """Time every way in every round, look at memory, error and limits, write."""
     asked = options(
-        __doc__, side=(512, 64), passes=(50, 4), rounds=(4, 2), reference=(1000, 20), slow=(1, 1)
+        __doc__, side=(512, 64), passes=(50, 4), rounds=(3, 2), reference=(1000, 20), slow=(1, 1)
     )
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     if asked.only:
