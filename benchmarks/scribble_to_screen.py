@@ -246,8 +246,10 @@ def main(asked: Namespace) -> None:
             code=["naive_tune", "naive_passes"],
             notes=[
                 f"Both ways take {STEPS} steps. limsup's hold {settings.batch} crops of "
-                f"{settings.crop}², the naive ones all {asked.side}²: {pixels:.1f} times as much; "
-                "more cannot be gained at this size without fewer steps. At "
+                f"{settings.crop}², the naive ones all {asked.side}², {pixels:.1f} times as many "
+                "pixels: at equal speed a pixel that is what can be gained at this size. Small maps "
+                "run slower a pixel, and the first answer and the prediction take their share; "
+                "fewer steps after a warm start would help. At "
                 f"{asked.large}² the naive step grows with the image, limsup's does not.",
                 f"At {asked.large}² one naive step was run, and {STEPS} reckoned from it.",
                 "What smaller steps cost or bring in accuracy stands in the table of Dice.",
