@@ -247,7 +247,7 @@ def main(asked: Namespace) -> None:
             notes=[
                 f"Both ways take {STEPS} steps. limsup's hold {settings.batch} crops of "
                 f"{settings.crop}², the naive ones all {asked.side}², {pixels:.1f} times as many "
-                "pixels: at equal speed a pixel that is what can be gained at this size. Small maps "
+                "pixels: at equal speed a pixel that is what can be gained here. Small maps "
                 "run slower a pixel, and the first answer and the prediction take their share; "
                 "fewer steps after a warm start would help. At "
                 f"{asked.large}² the naive step grows with the image, limsup's does not.",
