@@ -155,7 +155,7 @@ def box_difference(model: nn.Module, side: int = 416) -> float:
 
 def main() -> None:
     """Measure along the three axes, draw, write."""
-    asked = options(__doc__, side=(512, 64), most=(20_000, 256), passes=(100, 4), rounds=(3, 1))
+    asked = options(__doc__, side=(512, 64), most=(20_000, 256), passes=(100, 4), rounds=(2, 1))
     if asked.only:
         view_alone(asked)
         return
