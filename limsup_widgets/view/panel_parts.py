@@ -89,7 +89,7 @@ class PanelParts:
         use = self.buttons
         keys = widgets.HTML(table_html(["key", "on the image"], help_rows(len(self.classes))))
         hint = widgets.HTML("all of the image: click where to work")
-        self.overview_box.children = [self.overview, hint]
+        self._with_overview = [self.overview, hint]
         left = widgets.VBox([canvas, _row(self.tint, self.image), self.overview_box])
         right = widgets.VBox([self.picture, _row(self.shown, self.kind)])
         for half in (left, right):
@@ -113,6 +113,8 @@ class PanelParts:
     def show_overview(self, shown: bool) -> None:
         """Offer all of a large image in small, to choose from."""
         self.overview_box.layout.display = "" if shown else "none"
+        # A canvas that cannot be seen would still be read out to those who listen to the page.
+        self.overview_box.children = self._with_overview if shown else []
 
     def show_live(self, live: bool) -> None:
         """Mark the button while each stroke is answered at once."""
