@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from limsup_widgets.learn.tape import Slot, Step
+from limsup_widgets.learn.tape import Step
 
 CONV_NAMES = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 INTERPOLATE_NAMES = (
@@ -54,8 +54,7 @@ def convolve_undoubled(steps: Sequence[Step], single: Mapping[int, Step]) -> lis
     """
     short, gone = [], set()
     for step in steps:
-        first = step.args[0] if step.args else None
-        source = single.get(first.number) if isinstance(first, Slot) else None
+        source = step.source(single)
         call = _undoubled(step) if source is not None and _doubles(source) else None
         if call is None or source is None:
             short.append(step)

@@ -157,6 +157,11 @@ class QuickClassifier:
         """
         self._sample(key, labels, classes)
 
+    def has_learnt(self, key: Hashable, labels: Codes) -> bool:
+        """Whether a fit on these labels of ``key`` needs its features no more."""
+        known = self._samples.get(key)
+        return known is not None and np.array_equal(known.labels, labels)
+
     def predict(self, key: Hashable) -> Floats:
         """Probabilities ``(K, H, W)``.
 
@@ -197,9 +202,8 @@ class QuickClassifier:
 
     def _sample(self, key: Hashable, labels: Codes, classes: int) -> Sample:
         """Features of the scribbled pixels of ``key``, unless its labels are those of before."""
-        known = self._samples.get(key)
-        if known is not None and np.array_equal(known.labels, labels):
-            return known
+        if self.has_learnt(key, labels):
+            return self._samples[key]
         levels = self._levels(key)
         if labels.shape != levels.shape:
             raise LimsupError(f"labels of {key!r}", got=labels.shape, expected=levels.shape)

@@ -68,7 +68,7 @@ def shorten(steps: Sequence[Step], output: Slot) -> list[Step]:
 def _without_norms(steps: Sequence[Step], single: dict[int, Step]) -> list[Step]:
     kept: list[Step] = []
     for step in steps:
-        conv = _source(step, single) if step.call is F.batch_norm else None
+        conv = step.source(single) if step.call is F.batch_norm else None
         frozen = not named(step, NORM_NAMES).get("training", False)
         if conv is None or conv.call not in CONVOLUTIONS or not frozen:
             kept.append(step)
@@ -83,7 +83,7 @@ def _without_norms(steps: Sequence[Step], single: dict[int, Step]) -> list[Step]
 def _without_joins(steps: Sequence[Step], single: Mapping[int, Step]) -> list[Step]:
     short, gone = [], set()
     for step in steps:
-        join = _source(step, single) if step.call in CONVOLUTIONS else None
+        join = step.source(single) if step.call in CONVOLUTIONS else None
         split = _split(step, join) if join is not None and join.call in JOINS.values() else None
         if split is not None:
             gone.add(id(join))
@@ -93,7 +93,7 @@ def _without_joins(steps: Sequence[Step], single: Mapping[int, Step]) -> list[St
 
 def _cheaper(step: Step, single: Mapping[int, Step]) -> Step:
     """A ReLU that overwrites what nobody else reads; a 1×1 convolution as a matrix product."""
-    source = _source(step, single)
+    source = step.source(single)
     # Only a convolution's output is surely new: others may hand on what is read elsewhere.
     if step.call in RELUS and source is not None and source.call in CONVOLUTIONS:
         return Step(torch.relu_, step.args[:1], {}, step.out)
@@ -115,12 +115,6 @@ def _is_pointwise(conv: Mapping[str, Any]) -> bool:
 def _pointwise(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
     made = x.permute(0, 2, 3, 1) @ weight.T  # With a bias the product would first copy it out.
     return (made if bias is None else made.add_(bias)).permute(0, 3, 1, 2)
-
-
-def _source(step: Step, single: Mapping[int, Step]) -> Step | None:
-    """The step that makes the first argument, if nothing else needs what it makes."""
-    first = step.args[0] if step.args else None
-    return single.get(first.number) if isinstance(first, Slot) else None
 
 
 def _folded(conv: Step, norm: Step) -> Step:

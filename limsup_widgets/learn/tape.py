@@ -9,7 +9,7 @@ another image cannot meet an old result.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -68,6 +68,11 @@ class Step:
     def slots(self) -> list[int]:
         """Slots that the call reads."""
         return [v.number for v in tree_leaves((self.args, self.kwargs)) if isinstance(v, Slot)]
+
+    def source(self, single: Mapping[int, Step]) -> Step | None:
+        """The step that makes the first argument, out of those whose result is read once."""
+        first = self.args[0] if self.args else None
+        return single.get(first.number) if isinstance(first, Slot) else None
 
 
 class Tape(TorchFunctionMode):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
@@ -21,13 +22,16 @@ __all__ = [
     "Box",
     "Read",
     "Tiling",
+    "cuts",
     "grown",
     "halo_of",
+    "in_order",
     "moments_box",
     "predict_box",
     "read_window",
     "tile_plan",
     "tiling_of",
+    "touches",
     "window_of",
 ]
 
@@ -52,9 +56,14 @@ def tile_plan(shape: tuple[int, int], viewport: Box | None = None, tile: int = 5
     if tile < 1 or min(shape) < 1:
         raise LimsupError("tiles", got=f"{tile} on {shape}", expected="at least one pixel")
     seen = viewport or (0, 0, *shape)
-    rows, columns = (_cuts(side, tile) for side in shape)
+    rows, columns = (cuts(side, tile) for side in shape)
     boxes = [(top, left, bottom, right) for (top, bottom), (left, right) in product(rows, columns)]
-    return sorted(boxes, key=lambda box: (not _touches(box, seen), _distance(box, seen), box))
+    return in_order(boxes, seen)
+
+
+def in_order(boxes: Iterable[Box], seen: Box) -> list[Box]:
+    """Those that touch ``seen`` first, the nearest to its centre leading, then by distance."""
+    return sorted(boxes, key=lambda box: (not touches(box, seen), _distance(box, seen), box))
 
 
 def grown(box: Box, shape: tuple[int, int], halo: int, divisor: int) -> Box:
@@ -140,15 +149,17 @@ def _check(box: Box, shape: tuple[int, int]) -> None:
         raise LimsupError("box", got=box, expected=f"pixels inside an image of {shape}")
 
 
-def _cuts(side: int, tile: int) -> list[tuple[int, int]]:
-    """First and end of the tiles along one side."""
+@lru_cache
+def cuts(side: int, tile: int) -> tuple[tuple[int, int], ...]:
+    """First and end of the tiles along one side: a slide has too many to list all of them."""
     starts = list(range(0, side, tile))
     if len(starts) > 1 and 4 * (side - starts[-1]) < tile:
         starts.pop()
-    return list(zip(starts, [*starts[1:], side], strict=True))
+    return tuple(zip(starts, [*starts[1:], side], strict=True))
 
 
-def _touches(box: Box, other: Box) -> bool:
+def touches(box: Box, other: Box) -> bool:
+    """Whether two boxes share a pixel."""
     return all(box[i] < other[i + 2] and other[i] < box[i + 2] for i in (0, 1))
 
 

@@ -17,7 +17,7 @@ from limsup_widgets.learn.quick import QuickClassifier
 from limsup_widgets.learn.tiles import Box, Read, predict_box, read_window, tiling_of, window_of
 from limsup_widgets.session.networks import Network
 from limsup_widgets.session.predictions import deterministic_moments, on_best_device
-from limsup_widgets.session.screen import Part, pieces, tiles
+from limsup_widgets.session.screen import Part, is_one_piece, pieces, tiles
 from limsup_widgets.session.worker import Reporter
 
 Codes = NDArray[np.uint8]
@@ -36,6 +36,8 @@ class Look:
         Index, ``(H, W)``, and what gives the normalised input of a box.
     window, visible
         Part of the image that is worked on, and part of that on screen, which comes first.
+    channels
+        C of the image.
     wanted
         Probabilities, uncertainty, or both.
     """
@@ -46,6 +48,7 @@ class Look:
     read: Read
     window: Box
     visible: Box | None
+    channels: int
     wanted: frozenset[Wanted] = frozenset({"prob"})
 
     def pieces(self) -> list[Box]:
@@ -55,7 +58,7 @@ class Look:
     @property
     def whole(self) -> bool:
         """Whether the image is one piece."""
-        return self.pieces() == [(0, 0, *self.shape)]
+        return is_one_piece(self.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,8 +116,7 @@ def _halo(look: Look, module: nn.Module, passes: bool) -> tuple[int, str]:
     """Halo of the pieces, and why they are approximate; an image of one piece needs none."""
     if look.whole:
         return 0, ""
-    channels = look.read((0, 0, 1, 1)).shape[0]
-    tiling = tiling_of(module, channels, passes)
+    tiling = tiling_of(module, look.channels, passes)
     return tiling.halo, tiling.why
 
 
@@ -134,24 +136,15 @@ class QuickAnswers:
     def __init__(self, network: Network) -> None:
         self.sha256, self.module = network.sha256, network.module
         self.classifier = QuickClassifier(network.module, knows=network.ready)
-        self._learnt: dict[tuple[int, Box], Codes] = {}
 
     def fit(self, scribbles: Scribbles, looks: Mapping[int, Look], classes: int) -> None:
         """Fit on the codes of scribbled pieces; their features are computed where missing."""
         wide = self._widened(scribbles, looks)
         for (image, box), labels in wide.items():
-            if not self._is_learnt((image, box), labels):
+            if not self.classifier.has_learnt((image, box), labels):
                 self.prepare(looks[image], box)
                 self.classifier.learn((image, box), labels, classes)
-                self._learnt[image, box] = labels
         self.classifier.fit(dict(wide.items()), classes)
-
-    def score(self, scribbles: Scribbles, looks: Mapping[int, Look]) -> float:
-        """Class-balanced accuracy on other scribbles."""
-        wide = self._widened(scribbles, looks)
-        for image, box in wide:
-            self.prepare(looks[image], box)
-        return self.classifier.score(dict(wide.items()))
 
     def part(self, look: Look, box: Box) -> Part:
         """Answer on one piece."""
@@ -159,9 +152,6 @@ class QuickAnswers:
         _, core = self._window(look, box)
         prob = self.classifier.predict((look.image, box))[core]
         return Part(look.ticket, box, "quick", np.ascontiguousarray(prob))
-
-    def _is_learnt(self, key: tuple[int, Box], labels: Codes) -> bool:
-        return key in self._learnt and np.array_equal(self._learnt[key], labels)
 
     def _widened(
         self, scribbles: Scribbles, looks: Mapping[int, Look]

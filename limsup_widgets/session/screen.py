@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import product
 from typing import Literal
 
@@ -15,7 +13,7 @@ from limsup_widgets.data.image import Image
 from limsup_widgets.errors import LimsupError
 from limsup_widgets.learn.infer import codes as codes_of
 from limsup_widgets.learn.moments import Moments
-from limsup_widgets.learn.tiles import Box, tile_plan
+from limsup_widgets.learn.tiles import Box, cuts, in_order, touches
 
 WHOLE = 2**20
 """Pixels of an image that is computed in one piece."""
@@ -211,7 +209,7 @@ def tiles(shape: tuple[int, int], window: Box, visible: Box | None = None) -> li
     if is_one_piece(shape):
         return [(0, 0, *shape)]
     rows, columns = (
-        [cut for cut in _cuts(side, TILE) if cut[0] < window[i + 2] and window[i] < cut[1]]
+        [cut for cut in cuts(side, TILE) if cut[0] < window[i + 2] and window[i] < cut[1]]
         for i, side in enumerate(shape)
     )
     boxes = [(top, left, bottom, right) for (top, bottom), (left, right) in product(rows, columns)]
@@ -225,28 +223,13 @@ def is_one_piece(shape: tuple[int, int]) -> bool:
 
 def tiles_of(shape: tuple[int, int], rows: Pixels, columns: Pixels) -> set[Box]:
     """The tiles of an image ``(H, W)`` that hold these pixels, rows (n,) and columns (n,)."""
-    cuts = [_cuts(side, TILE) for side in shape]
-    starts = ([first for first, _ in along] for along in cuts)
+    grid = [cuts(side, TILE) for side in shape]
+    starts = ([first for first, _ in along] for along in grid)
     y, x = (
         np.searchsorted(s, p, "right") - 1 for s, p in zip(starts, (rows, columns), strict=True)
     )
-    places = (divmod(number, len(cuts[1])) for number in np.unique(y * len(cuts[1]) + x).tolist())
-    return {(cuts[0][i][0], cuts[1][j][0], cuts[0][i][1], cuts[1][j][1]) for i, j in places}
-
-
-def in_order(boxes: Iterable[Box], seen: Box) -> list[Box]:
-    """Those that touch ``seen`` first, then by distance, as ``tile_plan`` has them."""
-    return sorted(boxes, key=lambda box: (not touches(box, seen), _distance(box, seen), box))
-
-
-@lru_cache
-def _cuts(side: int, tile: int) -> tuple[tuple[int, int], ...]:
-    """First and end of the tiles along one side: a slide has too many to list all of them."""
-    return tuple((top, bottom) for top, _, bottom, _ in sorted(tile_plan((side, 1), tile=tile)))
-
-
-def _distance(box: Box, other: Box) -> int:
-    return sum((box[i] + box[i + 2] - other[i] - other[i + 2]) ** 2 for i in (0, 1))
+    places = (divmod(number, len(grid[1])) for number in np.unique(y * len(grid[1]) + x).tolist())
+    return {(grid[0][i][0], grid[1][j][0], grid[0][i][1], grid[1][j][1]) for i, j in places}
 
 
 def snapped(shape: tuple[int, int], box: Box) -> Box:
@@ -301,8 +284,3 @@ def chosen_window(image: Image, box: Box) -> Box:
             do="look at a smaller part: zoom in",
         )
     return found
-
-
-def touches(box: Box, other: Box) -> bool:
-    """Whether two boxes share a pixel."""
-    return all(box[i] < other[i + 2] and other[i] < box[i + 2] for i in (0, 1))

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limsup_widgets.data.history import History
-from limsup_widgets.learn.tiles import Box
-from limsup_widgets.session.screen import in_order, is_one_piece, tiles_of
+from limsup_widgets.learn.tiles import Box, in_order
+from limsup_widgets.session.screen import is_one_piece, tiles_of
 
 
 def scribbled_pieces(history: History, image: int) -> dict[Box, NDArray[np.uint8]]:

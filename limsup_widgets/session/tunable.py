@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -150,7 +150,7 @@ class Tunable(State):
         return TuneRequest(
             network=replace(network, module=copy.deepcopy(network.module)),
             keys=tuple(scribbles),
-            inputs=tuple(self._input(*key) for key in scribbles),
+            inputs=self._keep_inputs(scribbles),
             labels=tuple(labels.values()),
             classes=len(self.classes),
             settings=self.settings,
@@ -183,12 +183,17 @@ class Tunable(State):
             return None  # The parts would be as large as the image.
         return split_strokes(self._history.done, self.case.shapes)
 
-    def _input(self, image: int, box: Box) -> Tensor:
-        """Normalised input of a piece; the same tensor each time, so that it stays where it is."""
-        key = image, box
-        if key not in self._inputs:
-            self._inputs[key] = self._predictions.reader(image)(box)
-        return self._inputs[key]
+    def _keep_inputs(self, keys: Iterable[tuple[int, Box]]) -> tuple[Tensor, ...]:
+        """Normalised inputs of scribbled pieces; those of before are the same tensors as before.
+
+        So they stay where the last tune put them. What is scribbled no longer is let go.
+        """
+        known = self._inputs
+        self._inputs = {
+            (i, box): known[i, box] if (i, box) in known else self._predictions.reader(i)(box)
+            for i, box in keys
+        }
+        return tuple(self._inputs.values())
 
     def _shown_after(self) -> tuple[int, Tensor] | None:
         height, width = self.images[self.current].shape

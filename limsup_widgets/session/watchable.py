@@ -216,7 +216,8 @@ class Watchable(Tunable):
         window = self.window_of(image)
         visible = clipped(self._visible, window) if image == self.current else None
         shape, read = self.images[image].shape, self._predictions.reader(image)
-        return Look(self._ticket, image, shape, read, window, visible, frozenset(wanted))
+        channels, kinds = self.case.channels, frozenset(wanted)
+        return Look(self._ticket, image, shape, read, window, visible, channels, kinds)
 
     def _from_cache(self) -> list[Wanted]:
         """Show what is known already; what still has to be computed."""

@@ -19,7 +19,8 @@ from psygnal.qt import start_emitting_from_queue
 from qtpy.QtCore import QTimer
 
 from limsup_widgets.errors import LimsupError
-from limsup_widgets.session.screen import WHOLE, area, inside, is_large, touches
+from limsup_widgets.learn.tiles import touches
+from limsup_widgets.session.screen import WHOLE, area, inside, is_large
 from limsup_widgets.view import pump, status
 from limsup_widgets.view.atoms import painted
 from limsup_widgets.view.controls import Controls

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import weakref
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +34,12 @@ def open_large(path: Path, name: str, lazy_from: int = LAZY_PIXELS) -> Image | N
         A file that is cut short, that needs a decoder that is not installed, or whose pixels
         cannot be read in part.
     """
-    with reading(path, "TIFF", *tiff.ERRORS):
-        file = tifffile.TiffFile(path)
-        try:
-            series = file.series[0]
-            if not _is_large(series, lazy_from):
-                file.close()
-                return None
-            levels, notes = _levels(path, file)
-        except BaseException:
-            file.close()
-            raise
+    with reading(path, "TIFF", *tiff.ERRORS), ExitStack() as unless_kept:
+        file = unless_kept.enter_context(tifffile.TiffFile(path))
+        if not _is_large(file.series[0], lazy_from):
+            return None
+        levels, notes = _levels(path, file)
+        unless_kept.pop_all()  # From here on the levels hold the file open.
     array, changes = scaled_levels(levels, str(path))
     if len(file.series) > 1:
         notes = ("first of several images in the file", *notes)
