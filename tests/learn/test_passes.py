@@ -296,3 +296,11 @@ def test_errors_one_pass_does_not_fit(monkeypatch):
     monkeypatch.setattr(passes, "replay", no_machine)
     with pytest.raises(torch.OutOfMemoryError):
         ours(model, 3, batch=1)
+
+
+def test_values_maps_of_the_recorded_passes_are_let_go():
+    """All of them at once are gigabytes for a large image."""
+    model = seeded(Small)
+    with torch.no_grad(), tape.recording(model, 0, [0, 1]) as recorded:
+        logits = model(X[None])
+    assert recorded.size > 1 and set(recorded._slot) == {id(logits)}

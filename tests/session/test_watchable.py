@@ -1,5 +1,6 @@
 """The screen: filled in the background, newest request first, the same numbers as elsewhere."""
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -8,8 +9,10 @@ import torch
 from session_cases import CLASSES, QUICK, halves, scribble, tiny, truth
 from torch import nn
 
+from limsup_widgets.learn.dropout import dropout_masks
 from limsup_widgets.learn.infer import codes
 from limsup_widgets.session import Session, screen, watchable
+from limsup_widgets.session.screen import Part
 
 
 def made(side=64, **options):
@@ -165,17 +168,59 @@ def test_values_one_class_is_not_answered():
         assert session.settle(60) and not session.tuning and session.screen.by == "network"
 
 
-def test_equivalence_looking_on_does_not_change_a_tune():
+def test_equivalence_looking_on_does_not_change_a_tune(monkeypatch):
+    """The masks of passes hang on the network while they run: a tune must not copy them."""
+    begun, ended = threading.Event(), threading.Event()
+
+    def masked(look, boxes, module, how, report):
+        with dropout_masks(module, 0, [0, 1]):
+            begun.set()
+            ended.wait(60)
+
+    monkeypatch.setattr(watchable, "fill", masked)
     weights = []
     for watched in (False, True):
-        with made(passes=60) as session:
+        with made() as session:
             scribble(session)
             if watched:
-                session.look(unsure=True)
-                session.pause(0.02)
+                session.look()
+                assert begun.wait(60)
             session.tune(progress=False)
+            ended.set()
             weights.append(session.model_sha256)
     assert weights[0] == weights[1]
+
+
+def test_values_what_comes_late_is_not_shown():
+    with made() as session:
+        session.look()
+        session.settle(60)
+        before, late = session.screen.codes.copy(), np.zeros((2, 64, 64), np.float32)
+        late[np.where(before[0, 0] == 1, 1, 0)] = 1
+        ticket = session._ticket
+        session._placed(Part(ticket - 1, (0, 0, 64, 64), "network", late))
+        np.testing.assert_array_equal(session.screen.codes, before)
+        session._placed(Part(ticket, (0, 0, 64, 64), "network", late))
+        assert session.screen.codes[0, 0] != before[0, 0]
+
+
+def test_values_strokes_painted_meanwhile_keep_the_quick_answer():
+    with made(settings=replace(QUICK, steps=30)) as session:
+        models, shown = [], []
+        session.look()
+        session.settle(60)
+        session.live = True
+        session.events.model.connect(models.append)
+        session.events.screen.connect(
+            lambda _: shown.append((session.model_sha256, session.screen.by))
+        )
+        scribble(session)
+        assert session.tuning
+        session.paint(([50] * 10, range(5, 15)), 1, 0)
+        session.pump.until(lambda: len(models) == 2, 60)
+        assert "network" not in {by for model, by in shown if model == models[0]}
+        session.settle(60)
+        assert len(models) == 2 and session.screen.by == "network"
 
 
 def strokes(session, rounds, wrong=False):
@@ -202,6 +247,16 @@ def test_values_held_out_strokes_teach_nobody_and_decide():
         session.settle(60)
         wins = done["held_out"]["quick"] > done["held_out"]["network"]
         assert session.screen.by == ("quick" if wins else "network")
+
+
+def test_values_a_test_stroke_does_not_teach_while_there_are_few():
+    with made(settings=replace(QUICK, hold_out=True)) as session:
+        session.live = True
+        session._can_answer = lambda: False
+        strokes(session, 8)
+        request = session._request()
+        taught = sum(int((labels > 0).sum()) for labels in request.labels)
+        assert request.tests == () and taught == 140
 
 
 def test_values_without_live_every_stroke_teaches():
