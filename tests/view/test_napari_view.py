@@ -33,11 +33,12 @@ def open_view(qtbot):
 
 
 def settle(qtbot, view) -> None:
-    """Let the window be laid out and drawn."""
+    """Let the window be laid out, drawn and filled."""
     qtbot.waitUntil(lambda: canvas(view).isVisible() and canvas(view).width() > 50, timeout=LONG)
     qtbot.wait(100)
     view.viewer.reset_view()
     qtbot.wait(50)
+    rest(qtbot, view)
 
 
 def canvas(view):
@@ -78,6 +79,12 @@ def press(qtbot, view, key: str, modifier: str = "NoModifier") -> None:
 
     QTest.keyClick(canvas(view), getattr(Qt.Key, key), getattr(Qt.KeyboardModifier, modifier))
     qtbot.wait(30)
+
+
+def rest(qtbot, view) -> None:
+    """Wait until all that was asked for is on screen."""
+    qtbot.waitUntil(lambda: view.session.at_rest, timeout=LONG)
+    view.session.pump.once()
 
 
 def click(qtbot, view, name: str) -> None:
@@ -185,10 +192,12 @@ def test_cancel_keeps_the_model(qtbot, scribbled, open_view) -> None:
 def failures():
     import torch
 
-    yield pytest.param(
-        RuntimeError("mat1 and mat2 shapes cannot be multiplied"), "mat1", id="error"
-    )
-    yield pytest.param(torch.OutOfMemoryError("CUDA out of memory."), "out of memory", id="memory")
+    shapes = RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+    memory = torch.OutOfMemoryError("CUDA out of memory.")
+    return [
+        pytest.param(shapes, "mat1", id="error"),
+        pytest.param(memory, "out of memory", id="memory"),
+    ]
 
 
 @pytest.mark.parametrize(("error", "words"), failures())
@@ -251,6 +260,7 @@ def test_uncertainty_of_each_kind(qtbot, scribbled, open_view) -> None:
     press(qtbot, view, "Key_U")
     assert view.layers.unsure.visible and view.dock.unsure.value
     assert not view.layers.prediction.visible
+    rest(qtbot, view)
     assert np.array_equal(view.layers.unsure.data, session.uncertainty(0, "V"))
     view.dock.kind.value = "E"
     assert np.array_equal(view.layers.unsure.data, session.uncertainty(0, "E"))
