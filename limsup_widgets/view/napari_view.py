@@ -7,28 +7,25 @@ ends the whole process at the first window.
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import napari
-import numpy as np
 from napari.utils.colormaps import DirectLabelColormap
 from psygnal.qt import start_emitting_from_queue
 from qtpy.QtCore import QTimer
 
-from limsup_widgets.errors import LimsupError
 from limsup_widgets.learn.tiles import touches
-from limsup_widgets.session.screen import WHOLE, area, inside, is_large
 from limsup_widgets.view import pump, status
-from limsup_widgets.view.atoms import painted
+from limsup_widgets.view.brush import Brush
 from limsup_widgets.view.controls import Controls
 from limsup_widgets.view.dock import Dock
 from limsup_widgets.view.layers import SessionLayers, direct_colours
 from limsup_widgets.view.palette import class_palette
 from limsup_widgets.view.pyramid import Pyramids
 from limsup_widgets.view.shortcuts import MAX_DIGIT, SHORTCUTS
+from limsup_widgets.view.sight import Sight
 from limsup_widgets.view.static import static_html
 
 if TYPE_CHECKING:
@@ -39,8 +36,6 @@ if TYPE_CHECKING:
 SIZE = (1360, 880)
 REST = 150
 """Milliseconds without a move of the camera after which what it shows is looked at."""
-SPARE = 16
-"""How many times as large as what is in view the window of a large image may be."""
 QUEUE_PERIOD = 20
 """Milliseconds between two looks at what other threads have to say, under Qt's own loop."""
 
@@ -79,18 +74,23 @@ class NapariView:
         What stands beside the picture.
     layers : SessionLayers
         What stands in the picture.
+    brush : Brush
+        What paints in it.
+    sight : Sight
+        What has computed what can be seen of it.
     """
 
     viewer: napari.Viewer | None = None
     dock: Dock
     layers: SessionLayers
+    brush: Brush
+    sight: Sight
 
     def __init__(self, session: Session, show: bool = True) -> None:
         self.session = session
         self.palette = class_palette(len(session.classes))
         self.controls = Controls(session, self.say)
-        self._only_changed = self._far = False
-        self._stroke_began = time.monotonic()
+        self._only_changed = False
         if show:
             self.show()
 
@@ -117,7 +117,6 @@ class NapariView:
         self._make_layers(self.viewer)
         self._make_dock(self.viewer)
         self._bind_keys(self.viewer)
-        self.viewer.mouse_drag_callbacks.append(self._time_stroke)
         self._listen()
         self._rest = self._resting(self.viewer)
         # napari tells nobody that a window was closed; its private Qt window does.
@@ -129,7 +128,7 @@ class NapariView:
         self.viewer.show()
         self.viewer.window.resize(*SIZE)
         self.viewer.reset_view()
-        self._look()
+        self.sight.look()
         return self
 
     def follow(self, session: Session) -> NapariView:
@@ -154,9 +153,9 @@ class NapariView:
     # What the keys and buttons do, beyond what `Controls` does.
 
     def act(self, name: str) -> None:
-        """Do what a key or button stands for: a method of the view, else of its controls."""
+        """Do what a key or button stands for: a method of view or brush, else of the controls."""
         self.say("")
-        own = getattr(self, name, None)
+        own = getattr(self, name, None) or getattr(self.brush, name, None)
         if own is not None:
             own()
         else:
@@ -172,24 +171,13 @@ class NapariView:
         """Paint `code` from now on, 0 erases; a number without a class does nothing."""
         if not 0 <= code <= len(self.session.classes) or self.viewer is None:
             return
-        if code:
-            self.layers.scribbles.selected_label = code
-        self.layers.scribbles.mode = "paint" if code else "erase"
+        self.brush.take(code)
         self.layers.restore(self.viewer)
         self.viewer.layers.selection.active = self.layers.scribbles
-        self.dock.show_class(code)
 
     def erase(self) -> None:
         """Take the eraser."""
         self.choose(0)
-
-    def thinner(self) -> None:
-        """Make the brush thinner."""
-        self.layers.scribbles.brush_size = max(1, self.layers.scribbles.brush_size - 1)
-
-    def thicker(self) -> None:
-        """Make the brush thicker."""
-        self.layers.scribbles.brush_size += 1
 
     def toggle_prediction(self) -> None:
         """Show or hide the prediction."""
@@ -231,23 +219,20 @@ class NapariView:
         large = any(image.is_lazy for image in self.session.images)
         levels = self.pyramids.levels if large else None
         self.layers = SessionLayers(viewer, source, colours, self.session.window, levels)
-        strokes = self.layers.scribbles
-        strokes.events.paint.connect(self._on_paint)
-        strokes.events.mode.connect(self._on_mode)
-        strokes.events.selected_label.connect(self._on_selected_label)
-        strokes.events.brush_size.connect(self._on_brush_size)
         self.layers.unsure.events.visible.connect(self._on_unsure_visible)
+        self.sight = Sight(self.session, self.layers)
 
     def _make_dock(self, viewer: napari.Viewer) -> None:
         names = [image.name for image in self.session.images]
         classes, palette = self.session.classes, self.palette
         self.dock = dock = Dock(classes, palette, names, self.act, self.choose, self.go_to)
-        dock.brush.changed.connect(lambda size: setattr(self.layers.scribbles, "brush_size", size))
         dock.tint.changed.connect(lambda share: setattr(self.layers.prediction, "opacity", share))
         dock.unsure.changed.connect(lambda shown: setattr(self.layers.unsure, "visible", shown))
         dock.kind.changed.connect(self._on_kind)
         dock.image.changed.connect(lambda index: setattr(self.session, "current", index))
         viewer.window.add_dock_widget(dock.native, name="limsup", area="right")
+        self.brush = Brush(self.layers, dock, self.controls, self._on_scribbles)
+        viewer.mouse_drag_callbacks.append(self.brush.time_stroke)
 
     def _bind_keys(self, viewer: napari.Viewer) -> None:
         """Bind on the window and on each layer, whose own keys would otherwise come first.
@@ -305,45 +290,11 @@ class NapariView:
 
     # What the person does in the picture.
 
-    def _time_stroke(self, _viewer: Any, _event: Any) -> Iterator[None]:
-        self._stroke_began = time.monotonic()
-        yield
-
-    def _on_paint(self, event: Any) -> None:
-        """Give the finished stroke to the session, pixel by pixel, as napari drew it."""
-        seconds = time.monotonic() - self._stroke_began
-        index = self.session.current
-        top, left = self.session.window[:2]
-        for pixels, code in painted(event.value, self.layers.scribbles.data.shape):
-            rows, columns = np.divmod(pixels, self.layers.scribbles.data.shape[1])
-            place = rows + top, columns + left
-            self.controls.guard(lambda p=place, c=code: self.session.paint(p, c, index, seconds))
-        self._on_scribbles(index)
-
-    def _on_mode(self, _event: Any = None) -> None:
-        # A right click in paint mode would start a tool that holds every later stroke back until
-        # it is finished. Setting a mode switches it on again, and only this private switch off.
-        self.layers.scribbles._overlays["brush_stroke"].enabled = False
-        if self.layers.scribbles.mode in ("paint", "erase", "fill", "polygon"):
-            erasing = self.layers.scribbles.mode == "erase"
-            self.dock.show_class(0 if erasing else self.layers.scribbles.selected_label)
-
-    def _on_selected_label(self, _event: Any = None) -> None:
-        """Keep napari's own label keys inside the classes there are."""
-        code = self.layers.scribbles.selected_label
-        if not 1 <= code <= len(self.palette):
-            self.layers.scribbles.selected_label = min(max(code, 1), len(self.palette))
-        elif self.layers.scribbles.mode != "erase":
-            self.dock.show_class(code)
-
-    def _on_brush_size(self, _event: Any = None) -> None:
-        self.dock.brush.value = min(self.dock.brush.max, self.layers.scribbles.brush_size)
-
     def _on_unsure_visible(self, _event: Any = None) -> None:
         shown = self.layers.unsure.visible
         self.dock.unsure.value = shown
         self.layers.prediction.visible = not shown  # Two tints on one pixel cannot be read.
-        self._look()
+        self.sight.look()
         self._draw_uncertainty()
 
     def _on_kind(self, kind: Any) -> None:
@@ -352,22 +303,9 @@ class NapariView:
 
     @_while_open
     def _on_rest(self) -> None:
-        """Let the window of a large image follow the camera; compute first what is in view."""
-        visible, window = self.layers.visible(), self.session.window
-        if not is_large(self.session.images[self.session.current]):
-            if area(window) > WHOLE and not self.session.at_rest:
-                self.session.look(visible)
-            return
         if self.viewer is not None:
-            self.layers.show_edge(self.viewer.scene.camera.zoom)
-        stays = inside(visible, window) and area(window) <= SPARE * area(visible)
-        try:
-            self._far = False
-            if not stays or not self.session.at_rest:
-                self.session.look_at(visible)
-        except LimsupError:
-            self._far = True
-        self._say_whose_answer()
+            self.sight.follow(self.viewer.scene.camera.zoom)
+            self._say_whose_answer()
 
     # What the session tells.
 
@@ -433,7 +371,7 @@ class NapariView:
 
     def _say_whose_answer(self) -> None:
         text = status.answer_text(self.session.screen, self.session.tuning)
-        self.dock.answer.value = status.FAR if self._far else text
+        self.dock.answer.value = status.FAR if self.sight.far else text
 
     @_while_open
     def _on_progress(self, step: TuneStep) -> None:
@@ -459,10 +397,6 @@ class NapariView:
         codes = self.session.screen.codes
         self.layers.show_prediction(codes, self.dock.tint.value, change)
         self.dock.show_changed(change is not None)
-
-    def _look(self) -> None:
-        """Ask for what can be seen, first of all."""
-        self.session.look(self.layers.visible(), unsure=self.layers.unsure.visible)
 
     def _draw_uncertainty(self) -> None:
         """Compute and draw what is on view; nothing while the layer is hidden."""
