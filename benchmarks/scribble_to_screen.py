@@ -1,8 +1,8 @@
 """One new stroke: how soon is it answered on screen, and how soon by the tuned network?
 
-``python benchmarks/scribble_to_screen.py`` paints a stroke on a simulated kidney image,
-of 512² and of 2048² pixels, with 512² of it in view. limsup runs as a live session, the naive way
-tunes on whole images, predicts the whole image and stacks its passes.
+``python benchmarks/scribble_to_screen.py`` paints a stroke on simulated kidney images of 512²
+pixels, another patient in each round, and on one of 2048² of which 512² are in view. limsup runs as
+a live session, the naive way tunes on whole images, predicts the whole image and stacks its passes.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 import statistics
 import time
 from argparse import Namespace
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from itertools import cycle
 
 import numpy as np
 import torch
 from common import finish, goal, options, record, stage_table
 from numpy.typing import NDArray
-from timing import Laps, clock, staged
+from timing import Laps, Seconds, clock, staged
 from torch.nn import functional as F
 
 from limsup_widgets.data.kidney import CLASSES, kidney_cohort
@@ -40,9 +40,9 @@ SECONDS_TO_THINK = 2
 Codes, Mask = NDArray[np.uint8], NDArray[np.bool_]
 
 
-def simulated(side: int) -> tuple[NDArray[np.uint8], Codes]:
+def simulated(side: int, number: int) -> tuple[NDArray[np.uint8], Codes]:
     """Image ``(S, S, 3)`` and truth ``(S, S)`` of a simulated patient."""
-    patient = kidney_cohort(SEED, controls=0, patients=1, shape=(side, side)).patients[0]
+    patient = kidney_cohort(SEED + number, controls=0, patients=1, shape=(side, side)).patients[0]
     return patient.image(0), patient.truth(0).astype(np.uint8)
 
 
@@ -86,12 +86,12 @@ def naive_passes(model: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
 class Case:
     """An image, what is in view of it, and the strokes that were and the one that comes."""
 
-    def __init__(self, side: int, view: int) -> None:
-        self.image, self.truth = simulated(side)
+    def __init__(self, side: int, view: int, number: int = 0) -> None:
+        self.image, self.truth = simulated(side, number)
         start = (side - view) // 2 // 8 * 8
         self.view: Box = (start, start, start + view, start + view)
         *self.old, self.new = strokes(self.truth, self.view, OLD)
-        self.dice: dict[str, list[float]] = {}
+        self.dice: dict[str, float] = {}
 
     def prepared(self) -> tuple[torch.nn.Module, torch.Tensor, Codes]:
         """Network, input and all scribbles."""
@@ -104,7 +104,7 @@ class Case:
         """Keep the mean Dice in view of an answer."""
         top, left, bottom, right = self.view
         pair = [found[top:bottom, left:right]], [self.truth[top:bottom, left:right]]
-        self.dice.setdefault(way, []).append(float(np.nanmean(dice_per_class(*pair, len(CLASSES)))))
+        self.dice[way] = float(np.nanmean(dice_per_class(*pair, len(CLASSES))))
 
 
 def naive(case: Case, laps: Laps) -> None:
@@ -138,7 +138,7 @@ def ours(case: Case, laps: Laps, threads: int = 1) -> None:
             raise LimsupError("stroke", got="painted before", do="take another seed")
         until(session, lambda: session.screen.by == "quick" and session.screen.is_known(case.view))
         laps(FIRST)
-        case.note("first answer", whole(session, case))
+        case.note(FIRST, whole(session, case))
         until(session, lambda: tuned(session, before) and session.screen.is_known(case.view))
         laps(TUNED)
         case.note(OURS, whole(session, case))
@@ -204,11 +204,21 @@ def once(case: Case, threads: int) -> dict[str, list[float]]:
     return {stage: [value] for stage, value in laps.seconds.items()}
 
 
+def by_stage(cases: Sequence[Case], threads: int) -> dict[str, Seconds]:
+    """Seconds of both ways; each round takes the next case, the first one is not measured."""
+    queues: dict[str, Iterator[Case]] = {way: cycle(cases) for way in (NAIVE, OURS)}
+    ways: dict[str, Callable[[Laps], object]] = {
+        NAIVE: lambda laps: naive(next(queues[NAIVE]), laps),
+        OURS: lambda laps: ours(next(queues[OURS]), laps, threads),
+    }
+    return staged(ways, len(cases) - 1)
+
+
 def main(asked: Namespace) -> None:
     """Both sizes, one record."""
-    case, wide = (Case(side, min(VIEW, side)) for side in (asked.side, asked.large))
-    ways = {NAIVE: partial(naive, case), OURS: partial(ours, case, threads=asked.threads)}
-    small = staged(ways, asked.rounds)
+    cases = [Case(asked.side, min(VIEW, asked.side), n) for n in range(asked.rounds + 1)]
+    wide = Case(asked.large, min(VIEW, asked.large))
+    small = by_stage(cases, asked.threads)
     large = {OURS: once(wide, asked.threads), NAIVE: one_step(wide)}
     seconds = {way: stages[TUNED] for way, stages in small.items()}
     medians = {stage: statistics.median(values) for stage, values in small[OURS].items()}
@@ -218,7 +228,7 @@ def main(asked: Namespace) -> None:
     }
     settings = TuneSettings()
     pixels = asked.side**2 / (settings.batch * settings.crop**2)
-    dice = {way: statistics.mean(values) for way, values in case.dice.items()}
+    dice = [[way, *(case.dice[way] for case in cases)] for way in (FIRST, OURS, NAIVE)]
     finish(
         record(
             "scribble_to_screen",
@@ -227,14 +237,14 @@ def main(asked: Namespace) -> None:
             ours=OURS,
             naive=NAIVE,
             options=asked,
-            max_abs_diff=max(difference(case), difference(wide)),
+            max_abs_diff=max(difference(cases[0]), difference(wide)),
             tables=[
                 stage_table(small, f"Seconds after the stroke, {asked.side}²"),
                 stage_table(large, f"Seconds after the stroke, {asked.large}²"),
                 {
                     "title": "Mean Dice in view after that stroke",
-                    "head": ["answer", "Dice"],
-                    "rows": [[way, value] for way, value in dice.items()],
+                    "head": ["answer", *(f"patient {n}" for n in range(len(cases)))],
+                    "rows": dice,
                 },
             ],
             ratios={f"{asked.large}²: {NAIVE} / {OURS}": gains[asked.large]},

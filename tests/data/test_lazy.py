@@ -386,15 +386,18 @@ def test_errors_one_strip(tmp_path, monkeypatch):
         read_image(tmp_path / "a.tif", lazy_from=1000)
 
 
-def test_errors_no_decoder(tmp_path, monkeypatch):
-    class Needs:
-        def __getitem__(self, key):
-            raise ValueError("<COMPRESSION.JPEG: 7> requires the 'imagecodecs' package")
-
-    monkeypatch.setattr(tiff_lazy, "_source", lambda *_: Needs())
-    tifffile.imwrite(tmp_path / "a.tif", GREY, **TILED)
-    with pytest.raises(LimsupError, match=r"no decoder .* Do: pip install imagecodecs\."):
-        read_image(tmp_path / "a.tif", lazy_from=1000)
+@pytest.mark.parametrize("lazy_from", [1000, 10**9], ids=["lazy", "whole"])
+def test_values_a_slide_of_jpeg_tiles(tmp_path, lazy_from):
+    y, x = np.mgrid[:256, :384]
+    smooth = np.stack([x / 2, y / 2, (x + y) / 3], -1).astype(np.uint8)
+    how = {"compression": "jpeg", "compressionargs": {"level": 95}, "tile": (64, 64)}
+    tifffile.imwrite(tmp_path / "a.tif", smooth, photometric="rgb", **how)
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        assert tiff.pages[0].photometric == tifffile.PHOTOMETRIC.YCBCR
+    image = read_image(tmp_path / "a.tif", lazy_from=lazy_from)
+    assert image.is_lazy == (lazy_from == 1000)
+    found = image.read((100, 50, 200, 250)).astype(int)
+    assert np.abs(found - smooth[100:200, 50:250]).max() < 10
 
 
 GIANT = """

@@ -1,4 +1,4 @@
-"""PNG and JPEG, by Pillow; also TIFF pages with a compression that only Pillow can undo."""
+"""PNG and JPEG, by Pillow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
-from PIL import ImageOps, ImageSequence
+from PIL import ImageOps
 
 from limsup_widgets.data.formats import Raw, reading
 from limsup_widgets.errors import LimsupError
@@ -84,23 +84,6 @@ def decode(picture: Pillow.Image, *, codes: bool = False) -> tuple[NDArray, tupl
         target = "RGB"
         notes.append(f"{mode} colours converted to RGB")
     return np.array(_without_alpha(picture, target)), tuple(notes)
-
-
-def read_pages(path: Path, *, codes: bool = False) -> Raw:
-    """Read a TIFF file of one or more pages by Pillow."""
-    with reading(path, "TIFF", *DECODER_ERRORS), Pillow.open(path) as picture:
-        pages = [decode(page.copy(), codes=codes) for page in ImageSequence.Iterator(picture)]
-        arrays = [array for array, _ in pages]
-        if len(arrays) == 1:
-            return Raw(arrays[0], "YX" if arrays[0].ndim == 2 else "YXC", notes=pages[0][1])
-        if arrays[0].ndim != 2 or len({array.shape for array in arrays}) > 1:
-            raise LimsupError(
-                str(path),
-                got=f"{len(arrays)} pages, the first of shape {arrays[0].shape}",
-                expected="one page, or grey pages of one size",
-                do="save each page as a file of its own",
-            )
-        return Raw(np.stack(arrays), "ZYX", notes=pages[0][1])
 
 
 def _without_alpha(picture: Pillow.Image, target: str) -> Pillow.Image:

@@ -12,7 +12,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from limsup_widgets.data.formats import Raw, raster, reading
+from limsup_widgets.data.formats import Raw, reading
 from limsup_widgets.errors import LimsupError
 
 # tifffile logs each flaw of a damaged file; the one line of the error is enough, and whoever
@@ -55,13 +55,7 @@ def read(path: Path, *, codes: bool = False) -> Raw:
         series = tiff.series[0]
         check_complete(path, tiff, series)
         notes = ("first of several images in the file",) * (len(tiff.series) > 1)
-        try:
-            array, axes = series.asarray(), series.axes
-        except ValueError as error:
-            if "imagecodecs" not in str(error):
-                raise
-            return raster.read_pages(path, codes=codes)
-        array, axes = ordered(path, array, axes)
+        array, axes = ordered(path, series.asarray(), series.axes)
         if codes:
             return Raw(array, axes, notes=notes)
         array, axes, changes = photometric(array, axes, series.keyframe)

@@ -31,8 +31,7 @@ def open_large(path: Path, name: str, lazy_from: int = LAZY_PIXELS) -> Image | N
     Raises
     ------
     LimsupError
-        A file that is cut short, that needs a decoder that is not installed, or whose pixels
-        cannot be read in part.
+        A file that is cut short, or whose pixels cannot be read in part.
     """
     with reading(path, "TIFF", *tiff.ERRORS), ExitStack() as unless_kept:
         file = unless_kept.enter_context(tifffile.TiffFile(path))
@@ -132,12 +131,7 @@ class _Level:
     def _converted(self, rows: slice, columns: slice) -> tuple[NDArray[Any], tuple[str, ...]]:
         at = {"Y": rows, "X": columns}
         with reading(self.path, "TIFF", *tiff.ERRORS):
-            try:
-                block = np.asarray(self.source[tuple(at.get(a, slice(None)) for a in self.axes)])
-            except ValueError as error:
-                if "imagecodecs" in str(error):
-                    raise _no_decoder(self.path, self.page) from error
-                raise
+            block = np.asarray(self.source[tuple(at.get(a, slice(None)) for a in self.axes)])
         array, axes = tiff.ordered(self.path, block, self.axes)
         if self.as_stored:
             return array, ()
@@ -170,13 +164,3 @@ def _chunk(page: Any) -> tuple[int, int]:
     if page.is_tiled:
         return page.tilelength, page.tilewidth
     return min(page.rowsperstrip, page.imagelength), page.imagewidth
-
-
-def _no_decoder(path: Path, page: Any) -> LimsupError:
-    kind = tifffile.COMPRESSION(page.compression).name
-    return LimsupError(
-        str(path),
-        got=f"{kind} compression, for which no decoder is installed",
-        expected="the package imagecodecs beside tifffile",
-        do="pip install imagecodecs",
-    )
