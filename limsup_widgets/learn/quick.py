@@ -92,6 +92,7 @@ class QuickClassifier:
     def __init__(self, model: nn.Module, knows: bool = True, room: int = ROOM) -> None:
         self.model, self.knows, self.room = model, knows, room
         self._cache: OrderedDict[Hashable, Levels] = OrderedDict()
+        self._order: dict[Hashable, int] = {}
         self._samples: dict[Hashable, Sample] = {}
         self._fit: Logistic | None = None
         self._widened: nn.Module | None = None
@@ -121,7 +122,23 @@ class QuickClassifier:
             self._cache[key], self._filters = levels, levels.maps[-1].shape[1]
         self._cache.move_to_end(key)
         while len(self._cache) > 1 and sum(f.nbytes for f in self._cache.values()) > self.room:
-            self._cache.popitem(last=False)
+            # The first of those that are worth least, so the one that has lain longest.
+            others = (k for k in self._cache if k != key)
+            del self._cache[max(others, key=lambda k: self._order.get(k, len(self._order)))]
+
+    def prefer(self, keys: Sequence[Hashable]) -> None:
+        """Say whose features to keep where there is no room for all: the first are worth most.
+
+        Without a preference, those used last stay.
+        """
+        self._order = {key: place for place, key in enumerate(keys)}
+
+    @property
+    def full(self) -> bool:
+        """Whether one more input, as large as the largest, has no room beside those preferred."""
+        largest = max((f.nbytes for f in self._cache.values()), default=0)
+        preferred = sum(f.nbytes for key, f in self._cache.items() if key in self._order)
+        return preferred + largest > self.room
 
     def fit(self, labels: Mapping[Hashable, Codes], classes: int) -> None:
         """Fit on the scribbled pixels, from where the last fit ended.

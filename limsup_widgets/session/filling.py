@@ -185,9 +185,11 @@ def answer(
     report: Reporter,
 ) -> None:
     """The quick answer to the strokes so far, on the pieces of the window."""
+    boxes = tiles(look.shape, look.window, look.visible)
+    quick.classifier.prefer([(look.image, box) for box in boxes])
     quick.fit(scribbles, looks, classes)
     report.check()
-    for box in tiles(look.shape, look.window, look.visible):
+    for box in boxes:
         report.step(quick.part(look, box))
 
 
@@ -198,9 +200,13 @@ def prepare(
     looks: Mapping[int, Look],
     report: Reporter,
 ) -> None:
-    """Have the features ready before the stroke comes that needs them."""
-    scribbled = [(looks[image], box) for image, box in scribbles]
+    """Have features ready before the stroke comes that needs them, as many as there is room for."""
     visible = [(look, box) for box in tiles(look.shape, look.window, look.visible)]
-    for place, box in scribbled + visible:
+    scribbled = [(looks[image], box) for image, box in scribbles]
+    places = visible + scribbled
+    quick.classifier.prefer([(place.image, box) for place, box in places])
+    for place, box in places:
         report.check()
+        if quick.classifier.full and not quick.classifier.has((place.image, box)):
+            return
         quick.prepare(place, box)

@@ -210,6 +210,22 @@ def test_memory_bound():
     check_memory_bound()
 
 
+def test_memory_those_preferred_stay():
+    inputs, _, _ = case()
+    quick = QuickClassifier(tiny_unet(), room=2 * levels_of(tiny_unet(), inputs[0]).nbytes)
+    quick.features("of before", inputs[0])
+    quick.prefer([0, 1, 2])
+    assert not quick.full
+    quick.features(0, inputs[0])
+    assert quick.has("of before") and not quick.full
+    quick.features(1, inputs[1])
+    assert not quick.has("of before") and quick.full
+    quick.features(2, inputs[2])
+    assert [quick.has(i) for i in range(3)] == [True, False, True]
+    quick.features(1, inputs[1])
+    assert [quick.has(i) for i in range(3)] == [True, True, False]
+
+
 def test_memory_of_one_image_is_kept():
     quick = QuickClassifier(tiny_unet(), room=1)
     quick.features("a", random_input())
