@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LinearLR
 
 from limsup_widgets.errors import LimsupError
 from limsup_widgets.learn.crops import CropSampler, CropStore
@@ -38,6 +39,12 @@ class TuneSettings:
     ----------
     steps, lr, batch, crop
         Optimiser steps, Adam's rate, crops per step, side of a crop in pixels.
+    warm_steps
+        Optimiser steps for each new stroke where a live session tunes on, with ``decay``; at most
+        ``steps``. After one of all classes, a tune of ten steps a stroke is level with one of forty
+        (``results/live.json``: XXX).
+    decay
+        Whether Adam's rate falls linearly to nothing.
     weighting
         ``"flat"``: 1 on every scribbled pixel; ``"balanced"``: see
         :func:`~limsup_widgets.learn.losses.scribble_weights`; ``"uncertainty"``: weights are given
@@ -73,6 +80,8 @@ class TuneSettings:
     lr: float = 4e-4
     batch: int = 4
     crop: int = 96
+    warm_steps: int = 20
+    decay: bool = False
     weighting: Literal["flat", "balanced", "uncertainty"] = "flat"
     cap: float = 10.0
     bn: Literal["frozen", "train"] = "frozen"
@@ -91,12 +100,13 @@ class TuneSettings:
             value, allowed = getattr(self, name), get_args(kind)
             if allowed and value not in allowed:
                 raise LimsupError(name, got=repr(value), expected=" or ".join(map(repr, allowed)))
-        for name, least in (("steps", 0), ("batch", 1), ("crop", 1), ("look", 1), ("patience", 1)):
+        least_of = {"steps": 0, "warm_steps": 0, "batch": 1, "crop": 1, "look": 1, "patience": 1}
+        for name, least in least_of.items():
             if getattr(self, name) < least:
                 raise LimsupError(name, got=getattr(self, name), expected=f"at least {least}")
 
 
-FOREIGN = TuneSettings(steps=120)
+FOREIGN = TuneSettings(steps=120, warm_steps=60)
 """For classes that the network was not trained on: its new head starts from a fit, and the layers
 below it have further to go."""
 
@@ -285,6 +295,7 @@ def _optimise(
     set_tuning_mode(model, settings)
     # Dropout masks hang on the network from step to step; a compiler may keep those of the first.
     device, forward = device_of(model), compiled(model) if settings.compile and not live else model
+    rate = LinearLR(optimiser, 1.0, 0.0 if settings.decay else 1.0, settings.steps)
     for step in range(1, settings.steps + 1):
         x, y, w = sampler.batch(settings.batch)
         draws = range(step * settings.batch, (step + 1) * settings.batch)
@@ -297,6 +308,7 @@ def _optimise(
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
+        rate.step()
         seen = watch.look() if watch and step % settings.look == 0 else None
         yield TuneStep(step, settings.steps, float(loss.detach()), seen)
         if watch and watch.patience == 0:

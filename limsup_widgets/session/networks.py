@@ -35,17 +35,27 @@ class Network:
         Of its weights.
     ready
         Whether it answers in the classes of the case. If not, it is adapted by the first tune.
+    learnt, strokes
+        Codes of the classes, and number of the strokes, that it was tuned on in this session.
     """
 
     module: nn.Module
     sha256: str
     ready: bool = True
+    learnt: frozenset[int] = frozenset()
+    strokes: int = 0
 
     @classmethod
-    def of(cls, module: nn.Module, ready: bool = True) -> Network:
+    def of(
+        cls,
+        module: nn.Module,
+        ready: bool = True,
+        learnt: frozenset[int] = frozenset(),
+        strokes: int = 0,
+    ) -> Network:
         """Freeze ``module`` as it is."""
         module = module.cpu().eval()
-        return cls(module, model_sha256(module), ready)
+        return cls(module, model_sha256(module), ready, learnt, strokes)
 
 
 class Networks:

@@ -20,7 +20,7 @@ from limsup_widgets.learn.crops import CropStore
 from limsup_widgets.learn.device import best_device
 from limsup_widgets.learn.holdout import Split, split_strokes
 from limsup_widgets.learn.tiles import Box
-from limsup_widgets.learn.tune import TuneStep
+from limsup_widgets.learn.tune import TuneSettings, TuneStep
 from limsup_widgets.session.folder import SessionFolder
 from limsup_widgets.session.networks import Network, begin, shell
 from limsup_widgets.session.progress import text_bar
@@ -28,7 +28,7 @@ from limsup_widgets.session.pump import Pump
 from limsup_widgets.session.screen import is_one_piece
 from limsup_widgets.session.scribbled import scribbled_pieces
 from limsup_widgets.session.state import State
-from limsup_widgets.session.tuning import Tuned, TuneRequest, tune_network
+from limsup_widgets.session.tuning import Tuned, TuneRequest, codes_in, tune_network
 from limsup_widgets.session.worker import Outcome, Tuner, explain
 
 
@@ -59,10 +59,19 @@ class Tunable(State):
         self._tuner.message.connect(self._say, thread=here)
         self._tuner.finished.connect(self._finished, thread=here)
 
-    def tune(self, progress: bool = True) -> None:
+    def tune(self, progress: bool = True, afresh: bool = False) -> None:
         """Tune on all scribbles and wait for it; other events run meanwhile.
 
         An interrupt (Ctrl-C, the kernel's stop button) leaves the previous network.
+
+        Parameters
+        ----------
+        progress
+            Whether to print a bar.
+        afresh
+            Begin with the network that the session began with, not where the last tune ended. After
+            many short tunes that is better: early strokes are learnt by heart
+            (``results/live.json``).
 
         Raises
         ------
@@ -72,8 +81,9 @@ class Tunable(State):
         """
         if not self._at_rest():
             raise LimsupError("tune", got="one is running", do="wait() or cancel()")
-        self._begin_tune(self._request())
-        with text_bar(self.events.progress, self.settings.steps, progress):
+        request = self._request(afresh)
+        self._begin_tune(request)
+        with text_bar(self.events.progress, request.settings.steps, progress):
             try:
                 self.pump.until(self._at_rest)
             except KeyboardInterrupt:
@@ -84,13 +94,13 @@ class Tunable(State):
         if self._failure is not None:
             raise LimsupError(f"tune failed: {explain(self._failure)}") from self._failure
 
-    def start_tune(self) -> bool:
+    def start_tune(self, afresh: bool = False) -> bool:
         """Begin to tune in the background and return; what cannot work becomes a message."""
         if not self._at_rest():
             self._say("a tune is running: wait for it, or cancel it")
             return False
         try:
-            request = self._request()
+            request = self._request(afresh)
         except LimsupError as error:
             self._say(str(error))
             return False
@@ -132,12 +142,12 @@ class Tunable(State):
         place = SessionFolder(folder)
         return place.network(sha256, shell(self._networks.start, self.case))
 
-    def _request(self) -> TuneRequest:
+    def _request(self, afresh: bool = False) -> TuneRequest:
         """What to tune on, as it is now; raises :class:`LimsupError` below two classes."""
         self._check_open()
         scribbles = self._scribbles()
-        painted = [np.unique(codes) for codes in scribbles.values()]
-        check_scribbles(np.concatenate([np.empty(0, np.uint8), *painted]), len(self.classes))
+        painted = codes_in(scribbles.values())
+        check_scribbles(np.array([*painted], np.uint8), len(self.classes))
         split = self._split()
         labels, tests = dict(scribbles), {}
         if split is not None:
@@ -146,23 +156,33 @@ class Tunable(State):
                 labels[image, box] = split.teach[image][rows, columns]
                 if split.enough:
                     tests[image, box] = split.test[image][rows, columns]
-        network = self._networks.current
+        network = self._networks.start if afresh else self._networks.current
         return TuneRequest(
             network=replace(network, module=copy.deepcopy(network.module)),
             keys=tuple(scribbles),
             inputs=self._keep_inputs(scribbles),
             labels=tuple(labels.values()),
             classes=len(self.classes),
-            settings=self.settings,
+            settings=self._settings_for(network, painted),
             passes=self._predictions.passes,
             seed=self._predictions.seed,
             show=self._shown_after(),
             keep=self._keep,
             tests=tuple(tests.values()),
             strokes=split.strokes if split else 0,
+            drawn=len(self._history.done),
             # On an accelerator memory is given back after each tune.
             store=self._crops if best_device().type == "cpu" else None,
         )
+
+    def _settings_for(self, network: Network, painted: frozenset[int]) -> TuneSettings:
+        """A few steps a new stroke, in a live session whose network knows all these classes."""
+        steps = (len(self._history.done) - network.strokes) * self.settings.warm_steps
+        warm = self.live and painted <= network.learnt
+        # Where strokes were taken back, or a person asks again without any, few will not do.
+        if not warm or not 0 < steps < self.settings.steps:
+            return self.settings
+        return replace(self.settings, steps=steps, decay=True)
 
     def _scribbles(self) -> dict[tuple[int, Box], NDArray[np.uint8]]:
         """Codes of all scribbled pieces, by image and box."""
@@ -204,7 +224,12 @@ class Tunable(State):
 
     def _begin_tune(self, request: TuneRequest) -> None:
         self._failure = None
-        self._record.add("tune_start", model=self.model_sha256, settings=asdict(request.settings))
+        self._record.add(
+            "tune_start",
+            model=request.network.sha256,
+            settings=asdict(self.settings),
+            steps=request.settings.steps,
+        )
         self._tuning = self._tuner.start(partial(tune_network, request))
         self.events.tell("tuning", "started")
 

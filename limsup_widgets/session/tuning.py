@@ -6,7 +6,7 @@ import copy
 import math
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
@@ -48,8 +48,8 @@ class TuneRequest:
         The pieces ``(C, h, w)`` and their codes ``(h, w)``: all of them, or those that teach.
     tests
         Codes ``(h, w)`` of each piece that are held out; empty if nothing is.
-    strokes
-        How many strokes these are.
+    strokes, drawn
+        How many strokes these are; how many were drawn in all.
     classes
         K.
     settings, passes, seed
@@ -74,6 +74,7 @@ class TuneRequest:
     keep: Callable[[Network], object]
     tests: tuple[NDArray[np.uint8], ...] = ()
     strokes: int = 0
+    drawn: int = 0
     store: CropStore | None = None
 
 
@@ -199,7 +200,13 @@ def _tune_once(request: TuneRequest, settings: TuneSettings, report: Reporter) -
             report.step(step)
         prob = predict(module, request.show[1]) if request.show else None
         report.check()
-        return Network.of(module), prob, loss
+        learnt = codes_in(request.labels)
+        return Network.of(module, learnt=learnt, strokes=request.drawn), prob, loss
+
+
+def codes_in(labels: Iterable[NDArray[np.uint8]]) -> frozenset[int]:
+    """Codes of the classes that are scribbled somewhere."""
+    return frozenset(int(code) for codes in labels for code in np.unique(codes) if code)
 
 
 def _weights(

@@ -72,6 +72,10 @@ class Controls:
         """Start tuning in the background."""
         self.session.start_tune()
 
+    def tune_afresh(self) -> None:
+        """Start tuning from the network that the session began with."""
+        self.session.start_tune(afresh=True)
+
     def undo(self) -> None:
         """Take the last stroke back."""
         if self.session.undo() is None:

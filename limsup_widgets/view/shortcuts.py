@@ -44,6 +44,7 @@ SHORTCUTS = (
     Shortcut("Control-Z", "undo", "undo the last stroke"),
     Shortcut("Control-Shift-Z", "redo", "redo"),
     Shortcut("T", "tune", "tune on the strokes"),
+    Shortcut("F", "tune_afresh", "tune afresh: from the first network, on all strokes"),
     Shortcut("L", "toggle_live", "live: answer each stroke at once, tune behind it"),
     Shortcut("Escape", "cancel", "cancel tuning"),
     Shortcut("B", "toggle_previous", "before / after: previous model and back"),

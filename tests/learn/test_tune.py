@@ -3,6 +3,7 @@ import pytest
 import torch
 from learn.toys import random_input, scribble, tiny_unet, toy_base, toy_case
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from limsup_widgets.errors import LimsupError
 from limsup_widgets.learn import tune
@@ -72,6 +73,18 @@ def test_shapes_steps():
     assert [(s.step, s.total) for s in steps] == [(1, 3), (2, 3), (3, 3)]
     assert all(np.isfinite(s.loss) and s.loss > 0 for s in steps)
     assert list(tune.tune_steps(tiny_unet(), inputs, labels, settings(steps=0))) == []
+
+
+def test_values_decay():
+    """The rate of each step; at one step there is nothing to fall."""
+    rates = []
+    hook = register_optimizer_step_pre_hook(lambda o, *_: rates.append(o.param_groups[0]["lr"]))
+    for options in ({"steps": 4, "decay": True}, {"steps": 2}, {"steps": 0, "decay": True}):
+        tuned(options=settings(**options))
+    hook.remove()
+    assert rates == pytest.approx([0.01, 0.0075, 0.005, 0.0025, 0.01, 0.01])
+    one = {"steps": 1}
+    assert torch.equal(tuned(options=settings(**one, decay=True)), tuned(options=settings(**one)))
 
 
 def test_determinism():

@@ -131,6 +131,20 @@ def test_values_settings_of_the_last_tune(tmp_path: Path) -> None:
         assert again.settings == session.settings
 
 
+def test_values_settings_outlive_a_short_live_tune(tmp_path: Path) -> None:
+    with begun(tmp_path / "s") as session:
+        session.settings = replace(QUICK, warm_steps=1)
+        scribble(session)
+        session.tune(progress=False)
+        session.live = True
+        session.paint(([50] * 10, range(5, 15)), 1, 0)
+        assert session.wait(60)
+        start, end = (e for e in session.history()[-2:])
+    assert (start.kind, start.data["steps"], end.data["status"]) == ("tune_start", 1, "done")
+    with Session.open(tmp_path / "s") as again:
+        assert again.settings == session.settings and again.settings.steps == QUICK.steps
+
+
 def test_errors_of_another_session(tmp_path: Path) -> None:
     begun(tmp_path / "s").close()
     images = [halves(0), halves(1)]

@@ -72,6 +72,19 @@ def test_values_warm_start(session: Session) -> None:
     assert session.model_sha256 == model_sha256(two)
 
 
+def test_values_afresh(session: Session) -> None:
+    """As if it had never been tuned before; what was in use is one step back."""
+    scribble(session)
+    session.tune(progress=False)
+    first = session.model_sha256
+    session.tune(progress=False)
+    second = session.model_sha256
+    session.tune(progress=False, afresh=True)
+    assert first != second and session.model_sha256 == first
+    session.toggle_previous()
+    assert session.model_sha256 == second
+
+
 def test_values_of_toggle_and_reset(session: Session) -> None:
     scribble(session)
     start = session.model_sha256

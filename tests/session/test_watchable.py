@@ -160,6 +160,35 @@ def test_values_a_network_for_other_classes_answers_before_its_first_tune():
         assert session.screen.by == "quick" and set(np.unique(session.screen.codes)) == {1, 2}
 
 
+def test_values_a_live_tune_takes_few_steps_a_stroke_once_all_classes_are_known():
+    settings = replace(QUICK, steps=7, warm_steps=2)
+    taken, totals = [], []
+
+    def tuned(session, *strokes):
+        with session.events.scribbles.blocked():
+            for row, code in strokes:
+                session.paint(([row] * 10, range(5, 15)), code, 0)
+        assert (session.tuning or session.start_tune()) and session.wait(60)
+        taken.append(totals[-1])
+
+    with Session(halves(), ("a", "b", "c"), model=tiny(3), settings=settings) as session:
+        session.events.progress.connect(lambda step: totals.append(step.total))
+        tuned(session, (10, 1), (20, 2))
+        tuned(session, (21, 2))  # not live: a person asked for it
+        session.live = True
+        tuned(session, (30, 1))
+        tuned(session, (31, 1), (32, 2), (33, 1))
+        tuned(session, (34, 1), (35, 2), (36, 1), (37, 1))
+        tuned(session, (50, 3))
+        tuned(session, (52, 3))
+        tuned(session)
+        session.undo()
+        tuned(session)
+        session.reset()
+        tuned(session, (10, 1), (20, 2))
+    assert taken == [7, 7, 2, 6, 7, 7, 2, 7, 7, 7]
+
+
 def test_values_one_class_is_not_answered():
     with made() as session:
         session.live = True
@@ -308,6 +337,22 @@ def test_values_features_are_ready_before_the_stroke():
         session.settle(60)
         assert session._quick.sha256 == session.model_sha256
         assert session._quick.classifier.has((0, (0, 0, 64, 64)))
+
+
+def test_values_features_of_what_is_in_view_outlive_an_answer(small_pieces, monkeypatch):
+    """There is room for two of the four tiles, also after an answer on all of them."""
+    with made() as session:
+        session.look(visible=(0, 0, 16, 16))
+        session.settle(60)
+        session.live = True
+        session.settle(60)
+        features = session._quick.classifier._cache
+        session._quick.classifier.room = 2 * features.popitem()[1].nbytes
+        features.clear()
+        session._tuner.start = lambda job: False  # only the quick answer
+        scribble(session)
+        assert session.settle(60) and session.screen.by == "quick" and session.screen.done == 1
+        assert session._quick.classifier.has((0, (0, 0, 32, 32)))
 
 
 def test_values_the_next_stroke_is_prepared_before_the_rest(small_pieces, monkeypatch):
