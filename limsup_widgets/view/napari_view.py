@@ -72,12 +72,8 @@ class NapariView:
         None while the window is closed.
     dock : Dock
         What stands beside the picture.
-    layers : SessionLayers
-        What stands in the picture.
-    brush : Brush
-        What paints in it.
-    sight : Sight
-        What has computed what can be seen of it.
+    layers, brush, sight
+        What stands in the picture, paints in it, and has computed what can be seen of it.
     """
 
     viewer: napari.Viewer | None = None
@@ -247,11 +243,8 @@ class NapariView:
                 holder.bind_key(key, action, overwrite=True)
 
     @staticmethod
-    def _key(action: Callable[[Any], object], argument: object) -> Callable[[Any], None]:
-        def press(_: Any) -> None:
-            action(argument)
-
-        return press
+    def _key(action: Callable[[Any], object], argument: object) -> Callable[[Any], object]:
+        return lambda _: action(argument)
 
     def _resting(self, viewer: napari.Viewer) -> QTimer:
         """A timer that ends when the camera has not moved for a while."""
@@ -301,7 +294,6 @@ class NapariView:
         self.controls.kind = kind
         self._draw_uncertainty()
 
-    @_while_open
     def _on_rest(self) -> None:
         if self.viewer is not None:
             self.sight.follow(self.viewer.scene.camera.zoom)
