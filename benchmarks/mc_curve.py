@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from limsup_widgets.learn.moments import mc_moments
 
 COUNTS = (2, 5, 10, 20, 50, 100)
-PASSES = 60
+PASSES = 20
 """Few passes are tried so often that they come to this many: their error is a matter of luck."""
-REPEATS = 3
 SEED = 10**6
 """Masks of the reference; no way that is measured uses them."""
 Maps = tuple[Tensor, Tensor]
@@ -52,9 +51,9 @@ def repeats(count: int) -> int:
     Examples
     --------
     >>> [repeats(count) for count in (2, 10, 100)]
-    [30, 6, 3]
+    [10, 2, 1]
     """
-    return max(REPEATS, PASSES // count)
+    return max(1, PASSES // count)
 
 
 def point(

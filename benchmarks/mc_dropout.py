@@ -52,21 +52,6 @@ def naive_channels_last(model: nn.Module, x: Tensor, passes: int) -> Maps:
     return naive(model, image[0], passes)
 
 
-def copies(model: nn.Module, x: Tensor, passes: int, most: int = 10) -> Maps:
-    """T copies of the image as batches of ten."""
-    model.eval()
-    for module in model.modules():
-        if isinstance(module, nn.Dropout2d):
-            module.train()
-    rows = []
-    with torch.no_grad():
-        for start in range(0, passes, most):
-            batch = x.expand(min(most, passes - start), *x.shape)
-            rows.append(model(batch).softmax(1))
-    stack = torch.cat(rows)
-    return stack.mean(0), stack.var(0, unbiased=False)
-
-
 def ours(model: nn.Module, x: Tensor, passes: int, seed: int = 0) -> Maps:
     """What limsup's views call."""
     moments = mc_moments(model, x, passes, seed)
@@ -108,7 +93,7 @@ def norms_folded(model: nn.Module) -> nn.Module:
 
 OURS, NAIVE, LAST = "limsup", "naive loop", "naive loop, channels_last"
 WHOLE, PREFIX, FOLDED = "nothing shared", "prefix shared", "prefix shared, norms folded"
-COPIES, BAAL, TU = "copies in a batch", "baal", "torch-uncertainty"
+BAAL, TU = "baal", "torch-uncertainty"
 WAYS: dict[str, Way] = {
     NAIVE: naive,
     LAST: naive_channels_last,
@@ -116,15 +101,14 @@ WAYS: dict[str, Way] = {
     PREFIX: prefix_shared,
     FOLDED: prefix_shared,
     OURS: ours,
-    COPIES: copies,
     BAAL: baal_predict,
     TU: torch_uncertainty_predict,
 }
-SLOW = (COPIES, BAAL, TU)
+SLOW = (BAAL, TU)
 """Ways that take twice the naive loop's time: run in fewer rounds."""
 STEPS = (WHOLE, PREFIX, FOLDED)
 """Ways that nobody would use, there to tell the parts of the gain apart: in fewer rounds, too."""
-WEIGHED = (OURS, NAIVE, BAAL, TU)
+WEIGHED = (OURS, NAIVE, BAAL)
 """Ways whose memory is measured, each in a process of its own."""
 LADDER = {
     NAIVE: "as people write it",
@@ -194,7 +178,7 @@ def only(asked: Namespace) -> None:
 def main() -> None:
     """Time every way in every round, look at memory, error and limits, write."""
     asked = options(
-        __doc__, side=(512, 64), passes=(50, 4), rounds=(3, 2), reference=(1000, 20), slow=(1, 1)
+        __doc__, side=(512, 64), passes=(50, 4), rounds=(2, 2), reference=(1000, 20), slow=(1, 1)
     )
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     if asked.only:

@@ -24,10 +24,10 @@ from limsup_widgets.learn.unet import UNet
 
 VIEW = "limsup, 512×512 in view"
 SIDES, BEYOND = (256, 512, 1024, 2048, 4096), (8192, 20_000)
-NAIVE_SIDES = 2048
-"""The naive loop is not taken further: it would need a minute a point."""
-COUNTS, CLASSES = (1, 2, 5, 10, 20, 50, 100), (2, 4, 8, 16)
-FEW = 4
+NAIVE_SIDES = 1024
+"""The naive loop is not taken further: it would need half a minute a point, then two."""
+COUNTS, CLASSES = (1, 2, 5, 10, 20, 50), (2, 4, 8, 16)
+FEW = 2
 SHARE = 0.6
 """Of the memory that is free: what would need more is left out, and the record says so."""
 Point = tuple[float, float | None]
@@ -155,7 +155,7 @@ def box_difference(model: nn.Module, side: int = 416) -> float:
 
 def main() -> None:
     """Measure along the three axes, draw, write."""
-    asked = options(__doc__, side=(512, 64), most=(20_000, 256), passes=(100, 4), rounds=(2, 1))
+    asked = options(__doc__, side=(512, 64), most=(20_000, 256), passes=(50, 4), rounds=(2, 1))
     if asked.only:
         view_alone(asked)
         return

@@ -32,7 +32,7 @@ SCREEN = "-screen 0 1400x1000x24 +extension GLX -noreset"
 """Without ``-noreset`` the server starts anew after the first probe and refuses the second."""
 PERIOD = 0.02
 REST, OURS, NAIVE = "window at rest", "limsup", "tune in the window's thread"
-IDLE_SECONDS, STROKES = 1.5, 8
+IDLE_SECONDS = 1.0
 
 
 def on_a_display() -> None:
@@ -207,7 +207,7 @@ def milliseconds(values: list[float]) -> list[float]:
 
 def main() -> None:
     """Open, measure, write."""
-    asked = options(__doc__, side=(512, 128), steps=(40, 4), rounds=(2, 1), strokes=(8, 2))
+    asked = options(__doc__, side=(512, 128), steps=(40, 4), rounds=(2, 1), strokes=(5, 2))
     on_a_display()
     available, reason = viewer_available()
     if not available:
