@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from common import finish, options, record
 from numpy.typing import NDArray
+from peers import walker_mode
 from scipy import ndimage as ndi
 from scipy.stats import t as student
 from torch import Tensor, nn
@@ -145,11 +146,14 @@ def forest(case: Case) -> Answer:
 
 
 def walker(case: Case) -> Answer:
-    """scikit-image's random walker on the colours, started from all strokes each round."""
+    """scikit-image's random walker on the colours, started from all strokes each round.
+
+    With multigrid, as its documentation advises for large images, where that can be had.
+    """
     from skimage.segmentation import random_walker
 
     return lambda labels: random_walker(
-        case.array, labels, mode="cg_j", channel_axis=-1, copy=True
+        case.array, labels, mode=walker_mode(), channel_axis=-1, copy=True
     ).astype(np.uint8)
 
 
@@ -318,6 +322,8 @@ def notes(lines: list[Line]) -> list[str]:
         "measurement. limsup's network knows the patients' kind of tissue from other, healthy "
         "subjects; forest and random walker start from nothing.",
         "60 s is the 15 s loop tuned on for 45 s on its last strokes, for some of the patients.",
+        f"The random walker solved its equations by `{walker_mode()}`; its documentation advises "
+        "`cg_mg`.",
     ]
     last = {m: of(lines, m, True)[0].dice[-1] for m in METHODS if of(lines, m, True)}
     beaten = [

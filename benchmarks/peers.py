@@ -24,9 +24,10 @@ PACKAGES = (
     *("baal==2.1.0", "structlog==22.3.0", "torchmetrics==1.9.0", "lightning-utilities==0.15.3"),
     *("torch-uncertainty==0.13.0", "einops==0.8.2", "lightning==2.6.6", "pytorch-lightning==2.6.6"),
     *("jsonargparse==4.53.0", "docstring-parser==0.18.0", "typeshed-client==2.15.0"),
-    *("seaborn==0.13.2", "timm==1.0.31"),
+    *("seaborn==0.13.2", "timm==1.0.31", "pyamg==5.4.1"),
 )
-"""The two toolkits and, of what they need, what limsup's environment lacks."""
+"""The two toolkits and, of what they need, what limsup's environment lacks; what scikit-image's
+random walker wants to be fast."""
 sys.path += [str(FOLDER)] * FOLDER.is_dir()  # last, so that the environment's own packages win
 
 
@@ -72,6 +73,11 @@ def uncertainty_module() -> ModuleType:
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return module
+
+
+def walker_mode() -> str:
+    """How scikit-image's random walker can solve its equations here: by multigrid where it can."""
+    return "cg_mg" if importlib.util.find_spec("pyamg") else "cg_j"
 
 
 def peer_state() -> dict[str, dict[str, Any]]:
