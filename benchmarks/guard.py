@@ -27,6 +27,8 @@ def fallen(
 ) -> list[str]:
     """A line for each recorded ratio that is now missing, or lower by more than the tolerance.
 
+    A record may ask for more room with a ``tolerance`` of its own.
+
     Examples
     --------
     >>> old = {"name": "mc_dropout", "ratios": {"naive / ours": 4.0}}
@@ -35,7 +37,7 @@ def fallen(
     >>> fallen(old, {"ratios": {"naive / ours": 2.9}})
     ['mc_dropout: naive / ours fell from 4 to 2.9, more than 25 %']
     """
-    lines = []
+    lines, tolerance = [], max(tolerance, recorded.get("tolerance", 0.0))
     for ratio, before in recorded.get("ratios", {}).items():
         now = found.get("ratios", {}).get(ratio)
         if now is None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from limsup_widgets.learn.moments import mc_moments
 
-COUNTS = (2, 5, 10, 20, 50, 100)
+COUNTS = (2, 5, 10, 20, 50)
 PASSES = 20
 """Few passes are tried so often that they come to this many: their error is a matter of luck."""
 SEED = 10**6

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from limsup_widgets.learn.moments import mc_moments
 
-SHORT, LONG = 4, 24
+SHORT, LONG = 4, 14
 """Two numbers of passes: their difference leaves out what happens once."""
 KINDS = {
     "convolution": ("conv",),

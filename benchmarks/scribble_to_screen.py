@@ -2,7 +2,7 @@
 
 ``python benchmarks/scribble_to_screen.py`` paints a stroke on simulated kidney images of 512²
 pixels, another patient in each round, and on one of 2048² of which 512² are in view. limsup runs as
-a live session, the naive way tunes on whole images, predicts the whole image and stacks its passes.
+a live session, the naive way tunes on whole images and predicts the whole image.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from torch.nn import functional as F
 
 from limsup_widgets.data.kidney import CLASSES, kidney_cohort
 from limsup_widgets.errors import LimsupError
-from limsup_widgets.learn.dropout import live_dropouts
 from limsup_widgets.learn.infer import codes, predict
 from limsup_widgets.learn.metrics import dice_per_class
 from limsup_widgets.learn.tiles import Box
@@ -85,16 +84,6 @@ def naive_tune(model: torch.nn.Module, x: torch.Tensor, labels: Codes, steps: in
         optimiser.step()
 
 
-def naive_passes(model: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """Uncertainty of the whole image from a stack of passes."""
-    for module in live_dropouts(model):
-        module.train()
-    with torch.no_grad():
-        stack = torch.stack([model(x[None])[0].softmax(0) for _ in range(PASSES)])
-    model.eval()
-    return (stack.mean(0) * (1 - stack.mean(0))).sum(0)
-
-
 class Case:
     """An image, what is in view of it, and the strokes that were and the one that comes."""
 
@@ -121,14 +110,12 @@ class Case:
 
 
 def naive(case: Case, laps: Laps) -> None:
-    """Tune on the whole image, predict it, then its passes."""
+    """Tune on the whole image, then predict it."""
     model, x, labels = case.prepared()
     laps.restart()
     naive_tune(model, x, labels)
     found = codes(predict(model, x))
     laps(TUNED)
-    naive_passes(model, x)
-    laps(UNSURE)
     case.note(NAIVE, found)
 
 
@@ -304,7 +291,7 @@ def main(asked: Namespace) -> None:
                 goal("seconds to the first answer", medians[FIRST], at_most=0.5),
                 goal("seconds to the tuned answer", medians[TUNED], at_most=3),
             ],
-            code=["naive_tune", "naive_passes"],
+            code=["naive_tune"],
             notes=notes(asked, seconds, alone),
         ),
         asked,

@@ -33,6 +33,8 @@ SCREEN = "-screen 0 1400x1000x24 +extension GLX -noreset"
 PERIOD = 0.02
 REST, OURS, NAIVE = "window at rest", "limsup", "tune in the window's thread"
 IDLE_SECONDS = 1.0
+TOLERANCE = 0.6
+"""Of the guard: the longest of a thousand delays is one tick's luck, 19 to 30 in four runs."""
 
 
 def on_a_display() -> None:
@@ -128,14 +130,12 @@ WAYS = {NAIVE: in_the_windows_thread, OURS: in_limsups_thread, REST: at_rest}
 def lateness(view: Any, session: Session, rounds: int) -> dict[str, list[list[float]]]:
     """Way → round → every lateness."""
     found: dict[str, list[list[float]]] = {name: [] for name in WAYS}
-    for number in range(-1, rounds):
+    for _ in range(rounds):
         for name, way in WAYS.items():
             pause(0.2)
             timer = Timer()
             way(view, session)
-            late = timer.stop()
-            if number >= 0:
-                found[name].append(late)
+            found[name].append(timer.stop())
     return found
 
 
@@ -207,7 +207,7 @@ def milliseconds(values: list[float]) -> list[float]:
 
 def main() -> None:
     """Open, measure, write."""
-    asked = options(__doc__, side=(512, 128), steps=(40, 4), rounds=(2, 1), strokes=(4, 2))
+    asked = options(__doc__, side=(512, 128), steps=(40, 4), rounds=(2, 1), strokes=(3, 2))
     on_a_display()
     available, reason = viewer_available()
     if not available:
@@ -243,7 +243,7 @@ def more(late: dict[str, list[list[float]]], drawn: dict[str, list[float]]) -> d
             "rows": [[name, *milliseconds(values)] for name, values in together.items()],
         }
     ]
-    found: dict[str, Any] = {"tables": tables, "code": ["naive_tune"]}
+    found: dict[str, Any] = {"tables": tables, "code": ["naive_tune"], "tolerance": TOLERANCE}
     if drawn:
         rows = [[name, *milliseconds(values)] for name, values in drawn.items()]
         tables.append({"title": "From the hand to the picture", "head": head, "rows": rows})

@@ -21,6 +21,8 @@ def test_values():
     )
     assert len(fallen(OLD, now(2.9, 1.0))) == 2
     assert fallen(OLD, now(2.9), tolerance=0.5) == []
+    assert fallen(OLD | {"tolerance": 0.5}, now(2.9)) == []
+    assert len(fallen(OLD | {"tolerance": 0.1}, now(2.9))) == 1
 
 
 def test_values_what_is_gone_fell():
