@@ -207,7 +207,7 @@ def milliseconds(values: list[float]) -> list[float]:
 
 def main() -> None:
     """Open, measure, write."""
-    asked = options(__doc__, side=(512, 128), steps=(40, 4), rounds=(2, 1), strokes=(3, 2))
+    asked = options(__doc__, side=(512, 128), steps=(40, 4), rounds=(3, 1), strokes=(3, 2))
     on_a_display()
     available, reason = viewer_available()
     if not available:
