@@ -25,7 +25,7 @@ def error_curves(
     """Two figures: RMS error of the mean and of the epistemic map against seconds.
 
     ``passes`` is the reference's T; the counts that are tried stay below a tenth of it. Each point
-    is the mean of some repeats with masks of their own.
+    is the mean of its tries, each with masks of its own; one try where passes are many.
     """
     moments = mc_moments(model, x, passes, seed=SEED)
     reference = (torch.from_numpy(moments.mean), torch.from_numpy(moments.epistemic))
