@@ -234,15 +234,12 @@ def measured(asked: Namespace) -> list[Line]:
         warm_up()
         return [line for case in every[1:] for line in cheap(case, asked.rounds, (FOREST, QUICK))]
     long = [60 * share if n <= asked.long else 0 for n in range(len(every))]
-    ihc, *patients = (partial(cheap, c, asked.rounds) for c in every)
-    loops = [
+    jobs = [
         partial(tuned, case, FIFTEEN, 15 * share, more, asked.rounds)
         for case, more in zip(every, long, strict=True)
     ]
-    # The long ones, then the walker on the IHC image, which takes longer than the rest.
-    jobs = [*loops[: asked.long + 1], ihc, *loops[asked.long + 1 :]]
     jobs += [partial(tuned, c, FIVE, 5 * share, 0, asked.rounds) for c in every]
-    jobs += patients
+    jobs += [partial(cheap, c, asked.rounds) for c in every]
     spawn = get_context("spawn")
     with ProcessPoolExecutor(asked.threads, mp_context=spawn, initializer=warm_up) as pool:
         return [line for lines in pool.map(work, jobs) for line in lines]

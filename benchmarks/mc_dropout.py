@@ -191,7 +191,7 @@ def main() -> None:
     models = {name: network(name, asked.device) for name in names}
     ways = {name: partial(WAYS[name], models[name], x, asked.passes) for name in names}
     warm = {name: partial(WAYS[name], models[name], x, 3) for name in names}
-    fewer = dict.fromkeys(SLOW, asked.slow) | dict.fromkeys(STEPS, asked.slow)
+    fewer = dict.fromkeys((*SLOW, *STEPS), asked.slow)
     seconds = interleaved(ways, asked.rounds, asked.device, warm, fewer)
     found = record(
         "mc_dropout",

@@ -131,7 +131,7 @@ class QuickClassifier:
 
         Without a preference, those used last stay.
         """
-        self._order = {key: place for place, key in enumerate(keys)}
+        self._order = {key: place for place, key in enumerate(dict.fromkeys(keys))}
 
     @property
     def full(self) -> bool:

@@ -46,16 +46,10 @@ class Network:
     strokes: int = 0
 
     @classmethod
-    def of(
-        cls,
-        module: nn.Module,
-        ready: bool = True,
-        learnt: frozenset[int] = frozenset(),
-        strokes: int = 0,
-    ) -> Network:
+    def of(cls, module: nn.Module, ready: bool = True) -> Network:
         """Freeze ``module`` as it is."""
         module = module.cpu().eval()
-        return cls(module, model_sha256(module), ready, learnt, strokes)
+        return cls(module, model_sha256(module), ready)
 
 
 class Networks:

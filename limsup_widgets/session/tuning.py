@@ -200,8 +200,8 @@ def _tune_once(request: TuneRequest, settings: TuneSettings, report: Reporter) -
             report.step(step)
         prob = predict(module, request.show[1]) if request.show else None
         report.check()
-        learnt = codes_in(request.labels)
-        return Network.of(module, learnt=learnt, strokes=request.drawn), prob, loss
+        network, learnt = Network.of(module), codes_in(request.labels)
+        return replace(network, learnt=learnt, strokes=request.drawn), prob, loss
 
 
 def codes_in(labels: Iterable[NDArray[np.uint8]]) -> frozenset[int]:

@@ -87,6 +87,16 @@ def test_values_alpha_is_dropped_and_said(tmp_path, end):
     assert np.array_equal(image.array, RGB)
 
 
+@pytest.mark.parametrize("mode", ["CMYK", "YCbCr"])
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_deflate", "raw"])
+def test_values_tiff_of_other_colour_models(tmp_path, mode, compression):
+    picture = Pillow.fromarray(RGB).convert(mode)
+    picture.save(tmp_path / "a.tif", compression=compression)
+    image = read_image(tmp_path / "a.tif")
+    assert np.array_equal(image.array, np.array(picture.convert("RGB")))
+    assert f"{mode} colours converted to RGB" in image.notes
+
+
 @pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_deflate", "raw"])
 def test_equivalence_tiff_compressions(tmp_path, compression):
     Pillow.fromarray(RGB).save(tmp_path / "a.tif", compression=compression)

@@ -214,7 +214,7 @@ def test_memory_those_preferred_stay():
     inputs, _, _ = case()
     quick = QuickClassifier(tiny_unet(), room=2 * levels_of(tiny_unet(), inputs[0]).nbytes)
     quick.features("of before", inputs[0])
-    quick.prefer([0, 1, 2])
+    quick.prefer([0, 1, 2, 0])
     assert not quick.full
     quick.features(0, inputs[0])
     assert quick.has("of before") and not quick.full

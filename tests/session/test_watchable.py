@@ -162,12 +162,13 @@ def test_values_a_network_for_other_classes_answers_before_its_first_tune():
 
 def test_values_a_live_tune_takes_few_steps_a_stroke_once_all_classes_are_known():
     settings = replace(QUICK, steps=7, warm_steps=2)
-    taken, totals = [], []
+    taken, falling, totals = [], [], []
 
     def tuned(session, *strokes):
         with session.events.scribbles.blocked():
             for row, code in strokes:
                 session.paint(([row] * 10, range(5, 15)), code, 0)
+        falling.append(session._request().settings.decay)
         assert (session.tuning or session.start_tune()) and session.wait(60)
         taken.append(totals[-1])
 
@@ -187,6 +188,7 @@ def test_values_a_live_tune_takes_few_steps_a_stroke_once_all_classes_are_known(
         session.reset()
         tuned(session, (10, 1), (20, 2))
     assert taken == [7, 7, 2, 6, 7, 7, 2, 7, 7, 7]
+    assert falling == [steps < 7 for steps in taken]
 
 
 def test_values_one_class_is_not_answered():
@@ -339,7 +341,7 @@ def test_values_features_are_ready_before_the_stroke():
         assert session._quick.classifier.has((0, (0, 0, 64, 64)))
 
 
-def test_values_features_of_what_is_in_view_outlive_an_answer(small_pieces, monkeypatch):
+def test_values_features_of_what_is_in_view_outlive_an_answer(small_pieces):
     """There is room for two of the four tiles, also after an answer on all of them."""
     with made() as session:
         session.look(visible=(0, 0, 16, 16))

@@ -41,6 +41,16 @@ def test_undo_and_redo_say_when_there_is_nothing(make_session, heard) -> None:
     assert heard == ["nothing to undo", "nothing to redo"]
 
 
+def test_tuning_afresh_begins_with_the_first_network(scribbled, heard) -> None:
+    session = scribbled()
+    controls, models = Controls(session, heard.append), []
+    for action in ("tune", "tune", "tune_afresh"):
+        controls.act(action)
+        assert session.wait(60)
+        models.append(session.model_sha256)
+    assert models[0] != models[1] and models[2] == models[0] and heard == []
+
+
 def test_places_are_walked_and_ranked_anew(scribbled, heard) -> None:
     controls = Controls(scribbled(), heard.append)
     first = controls.act("next_region")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
+from PIL import Image as Pillow
 
 from limsup_widgets.data.formats import Raw, reading
 from limsup_widgets.errors import LimsupError
@@ -34,6 +35,14 @@ ERRORS: tuple[type[Exception], ...] = (
     zlib.error,
 )
 """What a decoder raises on a damaged file."""
+PLAIN = (
+    tifffile.COMPRESSION.NONE,
+    tifffile.COMPRESSION.LZW,
+    tifffile.COMPRESSION.ADOBE_DEFLATE,
+    tifffile.COMPRESSION.DEFLATE,
+    tifffile.COMPRESSION.PACKBITS,
+)
+"""Compressions that know nothing of colours."""
 
 
 def read(path: Path, *, codes: bool = False) -> Raw:
@@ -124,6 +133,17 @@ def ordered(path: Path, array: NDArray, axes: str) -> tuple[NDArray, Any]:
     )
 
 
+def _colour_model(page: Any) -> str:
+    """Pillow's name of a model other than RGB in which the decoder leaves the pixels, else empty.
+
+    The decoders of JPEG and its kin make RGB of YCbCr themselves.
+    """
+    if page.photometric == tifffile.PHOTOMETRIC.SEPARATED and page.samplesperpixel == 4:
+        return "CMYK"
+    plain = page.photometric == tifffile.PHOTOMETRIC.YCBCR and page.compression in PLAIN
+    return "YCbCr" if plain else ""
+
+
 def photometric(array: NDArray, axes: Any, page: Any) -> tuple[NDArray, Any, tuple[str, ...]]:
     """Pixels as they are meant: palette colours, white as the largest value, no alpha channel."""
     meaning = tifffile.PHOTOMETRIC(page.photometric)
@@ -133,6 +153,10 @@ def photometric(array: NDArray, axes: Any, page: Any) -> tuple[NDArray, Any, tup
     if meaning == tifffile.PHOTOMETRIC.MINISWHITE and array.dtype.kind in "bu":
         whitest = True if array.dtype.kind == "b" else np.iinfo(array.dtype).max
         return whitest ^ array, axes, ("stored with white as 0: inverted",)
+    if axes == "YXC" and array.dtype == np.uint8 and (mode := _colour_model(page)):
+        size = array.shape[1], array.shape[0]
+        picture = Pillow.frombytes(mode, size, array.tobytes()).convert("RGB")
+        return np.array(picture), axes, (f"{mode} colours converted to RGB",)
     if axes == "YXC" and page.extrasamples and meaning != tifffile.PHOTOMETRIC.SEPARATED:
         kept = array.shape[-1] - len(page.extrasamples)
         if kept in (1, 3) and page.samplesperpixel == array.shape[-1]:
