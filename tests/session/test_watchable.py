@@ -348,13 +348,18 @@ def test_values_features_of_what_is_in_view_outlive_an_answer(small_pieces):
         session.settle(60)
         session.live = True
         session.settle(60)
-        features = session._quick.classifier._cache
-        session._quick.classifier.room = 2 * features.popitem()[1].nbytes
-        features.clear()
+        quick, computed = session._quick.classifier, []
+        quick.room = 2 * quick._cache.popitem()[1].nbytes
+        quick._cache.clear()
+        compute = quick.features
+        quick.features = lambda key, x: (computed.append(key[1]), compute(key, x))
+        session.look(visible=(0, 0, 16, 16))
+        session.settle(60)
+        assert len(computed) == 2 and computed[0] == (0, 0, 32, 32)  # no work for the bin
         session._tuner.start = lambda job: False  # only the quick answer
         scribble(session)
         assert session.settle(60) and session.screen.by == "quick" and session.screen.done == 1
-        assert session._quick.classifier.has((0, (0, 0, 32, 32)))
+        assert quick.has((0, (0, 0, 32, 32)))
 
 
 def test_values_the_next_stroke_is_prepared_before_the_rest(small_pieces, monkeypatch):
